@@ -1,0 +1,70 @@
+"""How names, numbers and sets from a model are put into words."""
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: A name in a message is cut here; a model can hold names of megabytes.
+NAME_LIMIT = 200
+
+# Characters that change how a terminal shows what follows: the bidirectional
+# controls of Unicode 15 (UAX #9) and the invisible separators.
+_HIDDEN = frozenset(
+    [0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF]
+    + list(range(0x202A, 0x202F))
+    + list(range(0x2066, 0x206A))
+)
+
+
+def printable(name: str | bytes, limit: int | None = NAME_LIMIT) -> str:
+    """A name from a model, safe to print: nothing in it acts on a terminal.
+
+    Control, escape, bidirectional and invalid characters become ``\\x1b`` or
+    ``\\u202e``; a name longer than ``limit`` characters is cut and says so.
+    """
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "surrogateescape")
+    if limit is not None and len(name) > limit:
+        return f"{printable(name[:limit], None)}... ({count(len(name))} characters)"
+    if name.isascii() and name.isprintable():
+        return name
+    out = []
+    for ch in name:
+        code = ord(ch)
+        if 0xDC80 <= code <= 0xDCFF:  # an undecodable byte, kept by surrogateescape
+            out.append(f"\\x{code - 0xDC00:02x}")
+        elif code < 0x20 or 0x7F <= code < 0xA0:
+            out.append(f"\\x{code:02x}")
+        elif code in _HIDDEN or 0xD800 <= code <= 0xDFFF:
+            out.append(f"\\u{code:04x}")
+        else:
+            out.append(ch)
+    return "".join(out)
+
+
+def count(n: int) -> str:
+    """``1234567`` as ``1,234,567``."""
+    return f"{n:,}"
+
+
+def counted(n: int, noun: str, plural: str | None = None) -> str:
+    """``1 node``, ``2 nodes``, ``0 nodes``."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def size(n: int) -> str:
+    """A number of bytes as a person reads it: ``60 bytes``, ``43.8 kB``, ``65.2 MB``."""
+    if n < 1000:
+        return f"{n} byte" if n == 1 else f"{n} bytes"
+    value = float(n)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.95:
+            break
+    return f"{value:.1f} {unit}"
+
+
+def tag_set(tags: Iterable[str]) -> str:
+    """A tag set as ``{gpu, serve}``: sorted, each tag safe to print."""
+    return "{" + ", ".join(printable(t) for t in sorted(tags)) + "}"
