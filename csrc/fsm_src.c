@@ -1,0 +1,95 @@
+#define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64
+#include "fsm_src.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+fsm_status fsm_src_init(fsm_src *src, const fsm_piece *pieces, size_t n_pieces,
+                        const uint8_t *patch, uint64_t patch_size, fsm_error *e) {
+  uint64_t at = 0;
+  for (size_t i = 0; i < n_pieces; i++) {
+    const fsm_piece *p = &pieces[i];
+    if (p->start != at || p->length == 0 || p->length > INT64_MAX - at ||
+        p->origin > (uint64_t)INT64_MAX - p->length)
+      return fsm_fail(e, FSM_E_INVALID, p->start, at, i);
+    if (p->fd == FSM_PATCH &&
+        (p->length > patch_size || p->origin > patch_size - p->length))
+      return fsm_fail(e, FSM_E_INVALID, p->start, patch_size, i);
+    at += p->length;
+  }
+  src->pieces = pieces;
+  src->n_pieces = n_pieces;
+  src->size = at;
+  src->patch = patch;
+  src->patch_size = patch_size;
+  return FSM_OK;
+}
+
+void fsm_src_memory(fsm_src *src, fsm_piece *piece, const uint8_t *bytes, uint64_t size) {
+  *piece = (fsm_piece){.start = 0, .length = size, .origin = 0, .fd = FSM_PATCH};
+  *src = (fsm_src){.pieces = piece,
+                   .n_pieces = size ? 1 : 0,
+                   .size = size,
+                   .patch = bytes,
+                   .patch_size = size};
+}
+
+/* The piece that holds `offset`, which the caller has checked to be inside. */
+static size_t piece_at(const fsm_src *src, uint64_t offset) {
+  size_t low = 0, high = src->n_pieces;
+  while (high - low > 1) {
+    size_t mid = low + (high - low) / 2;
+    if (src->pieces[mid].start <= offset)
+      low = mid;
+    else
+      high = mid;
+  }
+  return low;
+}
+
+static fsm_status read_file(int fd, uint64_t origin, uint8_t *to, size_t n,
+                            uint64_t offset, fsm_error *e) {
+  while (n > 0) {
+    ssize_t got = pread(fd, to, n, (off_t)origin);
+    if (got < 0) {
+      if (errno == EINTR)
+        continue;
+      return fsm_fail(e, FSM_E_IO, offset, (uint64_t)errno, 0);
+    }
+    if (got == 0)
+      return fsm_fail(e, FSM_E_CHANGED, offset, n, 0);
+    to += got;
+    origin += (uint64_t)got;
+    offset += (uint64_t)got;
+    n -= (size_t)got;
+  }
+  return FSM_OK;
+}
+
+fsm_status fsm_src_read(const fsm_src *src, uint64_t offset, void *buffer, size_t n,
+                        fsm_error *e) {
+  if (offset > src->size || n > src->size - offset)
+    return fsm_fail(e, FSM_E_TRUNCATED, offset, n,
+                    offset > src->size ? 0 : src->size - offset);
+  uint8_t *to = buffer;
+  for (size_t i = n ? piece_at(src, offset) : 0; n > 0; i++) {
+    const fsm_piece *p = &src->pieces[i];
+    uint64_t skip = offset - p->start;
+    size_t take = n;
+    if (take > p->length - skip)
+      take = (size_t)(p->length - skip);
+    if (p->fd == FSM_PATCH) {
+      memcpy(to, src->patch + p->origin + skip, take);
+    } else {
+      fsm_status s = read_file((int)p->fd, p->origin + skip, to, take, offset, e);
+      if (s)
+        return s;
+    }
+    to += take;
+    offset += take;
+    n -= take;
+  }
+  return FSM_OK;
+}
