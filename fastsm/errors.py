@@ -23,6 +23,21 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
 
+class CoreError(Exception):
+    """What csrc/ reports: a status and numbers, not yet a sentence.
+
+    Never reaches a user: the room that called the core knows the path and the
+    place, and raises a FormatError or a CommitError with them.
+    """
+
+    def __init__(self, status: int, offset: int, need: int, have: int) -> None:
+        super().__init__(status, offset, need, have)
+        self.status = status
+        self.offset = offset
+        self.need = need
+        self.have = have
+
+
 class FastsmError(Exception):
     """The base of all errors of fastsm.
 

@@ -1,0 +1,49 @@
+# The contract of the boundary: what of csrc/ the extension calls.
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+cdef extern from "fsm_base.h" nogil:
+    ctypedef enum fsm_status:
+        FSM_OK
+        FSM_E_NOMEM
+        FSM_E_IO
+        FSM_E_CHANGED
+        FSM_E_TRUNCATED
+        FSM_E_VARINT
+        FSM_E_TAG
+        FSM_E_WIRE
+        FSM_E_GROUP
+        FSM_E_DEPTH
+        FSM_E_UTF8
+        FSM_E_LIMIT
+        FSM_E_INVALID
+        FSM_E_MAGIC
+        FSM_E_HANDLE
+        FSM_E_BLOCK
+        FSM_E_CRC
+        FSM_E_SNAPPY
+        FSM_E_ORDER
+
+    ctypedef struct fsm_error:
+        fsm_status status
+        uint64_t offset
+        uint64_t need
+        uint64_t have
+
+cdef extern from "fsm_src.h" nogil:
+    ctypedef struct fsm_piece:
+        uint64_t start
+        uint64_t length
+        uint64_t origin
+        int64_t fd
+
+    ctypedef struct fsm_src:
+        const fsm_piece *pieces
+        size_t n_pieces
+        uint64_t size
+        const uint8_t *patch
+        uint64_t patch_size
+
+    fsm_status fsm_src_init(fsm_src *src, const fsm_piece *pieces, size_t n_pieces,
+                            const uint8_t *patch, uint64_t patch_size, fsm_error *e)
+    fsm_status fsm_src_read(const fsm_src *src, uint64_t offset, void *buffer, size_t n,
+                            fsm_error *e)
