@@ -30,7 +30,8 @@ typedef enum {
   /* SSTable blocks and Snappy */
   FSM_E_MAGIC,     /* not a table: the last eight bytes are not its magic */
   FSM_E_HANDLE,    /* a block handle points outside the file */
-  FSM_E_BLOCK,     /* an entry or the restart array does not fit its block */
+  FSM_E_BLOCK,     /* an entry does not fit its block */
+  FSM_E_RESTARTS,  /* a restart array that does not match the entries before it */
   FSM_E_CRC,       /* need: stored checksum, have: computed */
   FSM_E_SNAPPY,    /* compressed bytes that do not decode */
   FSM_E_ORDER      /* keys that are not strictly ascending */
