@@ -47,3 +47,6 @@ cdef extern from "fsm_src.h" nogil:
                             const uint8_t *patch, uint64_t patch_size, fsm_error *e)
     fsm_status fsm_src_read(const fsm_src *src, uint64_t offset, void *buffer, size_t n,
                             fsm_error *e)
+
+cdef extern from "fsm_sys.h" nogil:
+    int fsm_sys_exchange(const char *a, const char *b)

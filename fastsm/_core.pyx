@@ -82,3 +82,15 @@ cdef class Source:
             PyBuffer_Release(&view)
         if s:
             _raise(&e)
+
+
+# --- system calls that os lacks ---
+
+def exchange(bytes a not None, bytes b not None):
+    """Let two paths change places in one step. Returns 0, or an errno."""
+    cdef const char *first = PyBytes_AS_STRING(a)
+    cdef const char *second = PyBytes_AS_STRING(b)
+    cdef int code
+    with nogil:
+        code = fsm_sys_exchange(first, second)
+    return code

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def check_table(source: Source) -> None:
     rows = list(pieces(source))
     assert sum(length for _, length, _, _ in rows) == source.size
     assert sum(n for _, n, _, fd in rows if fd == PATCH) == len(source.patch)
-    for (_, length, origin, fd), (_, _, next_origin, next_fd) in zip(rows, rows[1:], strict=False):
+    for (_, length, origin, fd), (_, _, next_origin, next_fd) in pairwise(rows):
         assert (fd, origin + length) != (next_fd, next_origin)
 
 

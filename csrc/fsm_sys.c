@@ -1,0 +1,28 @@
+#if defined(__linux__)
+#define _GNU_SOURCE
+#endif
+#include "fsm_sys.h"
+
+#include <errno.h>
+
+#if defined(__linux__)
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#elif defined(__APPLE__)
+#include <stdio.h>
+#endif
+
+int fsm_sys_exchange(const char *a, const char *b) {
+#if defined(__linux__) && defined(SYS_renameat2)
+  /* Through syscall(): glibc wraps renameat2 since 2.28 only, and wheels are
+   * built against 2.17. The flag is RENAME_EXCHANGE of linux/fs.h. */
+  return syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 1u << 1) ? errno : 0;
+#elif defined(__APPLE__)
+  return renamex_np(a, b, RENAME_SWAP) ? errno : 0;
+#else
+  (void)a;
+  (void)b;
+  return ENOSYS;
+#endif
+}
