@@ -1,0 +1,103 @@
+"""Models of Keras 3 and of tf_keras, Keras 2's successor."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from .registry import SEED, TF, model
+
+
+@model(needs=("keras",))
+def keras_export(tf: TF, out: Path) -> None:
+    """Keras 3 export: every weight is in the checkpoint twice, once for each loader."""
+    import keras
+
+    keras.utils.set_random_seed(SEED)
+    net = keras.Sequential(
+        [
+            keras.Input([4], name="features"),
+            keras.layers.Dense(8, activation="relu", name="hidden"),
+            keras.layers.BatchNormalization(name="norm"),
+            keras.layers.Dense(2, name="logits"),
+        ]
+    )
+    net.export(out, verbose=False)
+
+
+@model(needs=("keras",))
+def keras_saved(tf: TF, out: Path) -> None:
+    """Keras 3 by tf.saved_model.save, compiled and fitted: weights under optimizer/ keys."""
+    import keras
+    import numpy as np
+
+    keras.utils.set_random_seed(SEED)
+    net = keras.Sequential([keras.Input([3]), keras.layers.Dense(2), keras.layers.Dense(1)])
+    net.compile(optimizer=keras.optimizers.Adam(), loss="mse")
+    net.fit(np.ones([4, 3]), np.ones([4, 1]), epochs=1, verbose=0)
+    tf.saved_model.save(net, out)
+
+
+@model(needs=("keras",))
+def keras_multi(tf: TF, out: Path) -> None:
+    """Keras 3 functional export with two inputs and two outputs."""
+    import keras
+
+    keras.utils.set_random_seed(SEED)
+    item = keras.Input([], dtype="int32", name="item")
+    context = keras.Input([5], name="context")
+    embedded = keras.layers.Embedding(10, 4, name="items")(item)
+    joined = keras.layers.Concatenate()([embedded, context])
+    net = keras.Model(
+        inputs={"item": item, "context": context},
+        outputs={
+            "score": keras.layers.Dense(1, name="score")(joined),
+            "label": keras.layers.Dense(3, activation="softmax", name="label")(joined),
+        },
+    )
+    net.export(out, verbose=False)
+
+
+@model(needs=("keras",))
+def keras_endpoints(tf: TF, out: Path) -> None:
+    """Keras 3 ExportArchive with two endpoints of its own beside serving_default."""
+    import keras
+
+    keras.utils.set_random_seed(SEED)
+    net = keras.Sequential([keras.Input([4]), keras.layers.Dense(3, activation="softmax")])
+    spec = [keras.InputSpec(shape=[None, 4], dtype="float32")]
+    archive = keras.export.ExportArchive()
+    archive.track(net)
+    archive.add_endpoint("serving_default", lambda x: net(x, training=False), spec)
+    archive.add_endpoint("classify", lambda x: keras.ops.argmax(net(x), axis=-1), spec)
+    archive.write_out(str(out), verbose=False)
+
+
+@model(needs=("tf_keras",))
+def tf_keras_lstm(tf: TF, out: Path) -> None:
+    """tf_keras LSTM with Adam, fitted: optimizer variables, implementations per device."""
+    import numpy as np
+    import tf_keras
+
+    tf_keras.utils.set_random_seed(SEED)
+    net = tf_keras.Sequential(
+        [
+            tf_keras.layers.Input([5, 3]),
+            tf_keras.layers.LSTM(4),
+            tf_keras.layers.Dense(1),
+        ]
+    )
+    net.compile(optimizer="adam", loss="mse")
+    net.fit(np.ones([2, 5, 3]), np.ones([2, 1]), epochs=1, verbose=0)
+    net.save(out, save_format="tf")
+
+
+@model(needs=("tf_keras",))
+def tf_keras_slots(tf: TF, out: Path) -> None:
+    """tf_keras with the legacy Adam: slot variables that the object graph names as slots."""
+    import numpy as np
+    import tf_keras
+
+    tf_keras.utils.set_random_seed(SEED)
+    net = tf_keras.Sequential([tf_keras.layers.Input([3]), tf_keras.layers.Dense(2)])
+    net.compile(optimizer=tf_keras.optimizers.legacy.Adam(), loss="mse")
+    net.fit(np.ones([4, 3]), np.ones([4, 2]), epochs=1, verbose=0)
+    net.save(out, save_format="tf")

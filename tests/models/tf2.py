@@ -1,0 +1,291 @@
+"""Models of tf.saved_model.save: functions, signatures, tables, control flow."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from .registry import TF, model
+
+
+@model()
+def two_signatures(tf: TF, out: Path) -> None:
+    """Two signatures, input names out of order, ops with T and Tidx, and a train_step."""
+
+    class Scaler(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.kernel = tf.Variable(tf.random.normal([3, 2]), name="kernel")
+            self.bias = tf.Variable([0.5, -0.5], name="bias")
+            self.step = tf.Variable(0, dtype=tf.int64, name="step", trainable=False)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 3], name="x")])
+        def score(self, x):
+            return {"score": tf.matmul(x, self.kernel) + self.bias}
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None, 3], name="x"),
+                tf.TensorSpec([], name="scale"),
+                tf.TensorSpec([None], tf.int32, name="Tidx"),
+                tf.TensorSpec([None], tf.int32, name="T"),
+            ]
+        )
+        def two(self, x, scale, Tidx, T):
+            y = scale * (tf.matmul(x, self.kernel) + self.bias)
+            total = tf.reduce_sum(y, axis=1) + tf.cast(tf.reduce_sum(Tidx - T), tf.float32)
+            return {"total": total, "out": y, "out_1": tf.cumsum(y, axis=0)}
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 3]), tf.TensorSpec([None, 2])])
+        def train_step(self, x, y):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self.score(x)["score"] - y) ** 2)
+            d_kernel, d_bias = tape.gradient(loss, [self.kernel, self.bias])
+            self.kernel.assign_sub(0.1 * d_kernel)
+            self.bias.assign_sub(0.1 * d_bias)
+            self.step.assign_add(1)
+            return loss
+
+    scaler = Scaler()
+    tf.saved_model.save(
+        scaler, out, signatures={"serving_default": scaler.score, "two": scaler.two}
+    )
+
+
+@model()
+def no_variables(tf: TF, out: Path) -> None:
+    """A function without variables: the checkpoint holds the object graph alone."""
+
+    class Half(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([None], name="x")])
+        def __call__(self, x):
+            return {"y": x * 0.5 + 2.0}
+
+    tf.saved_model.save(Half(), out)
+
+
+@model()
+def no_signatures(tf: TF, out: Path) -> None:
+    """A module with a function that nobody has traced: no signature, no concrete function."""
+
+    class Counter(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.count = tf.Variable(3.0)
+
+        @tf.function
+        def add(self, x):
+            return self.count.assign_add(x)
+
+    tf.saved_model.save(Counter(), out)
+
+
+@model()
+def vocabulary(tf: TF, out: Path) -> None:
+    """A lookup table that reads a vocabulary asset, and a mutable one in the checkpoint."""
+    words = out.with_name(out.name + ".words.txt")
+    words.write_text("the\nquick\nbrown\nfox\n")
+
+    class Tokens(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.asset = tf.saved_model.Asset(str(words))
+            self.table = tf.lookup.StaticVocabularyTable(
+                tf.lookup.TextFileInitializer(
+                    self.asset,
+                    tf.string,
+                    tf.lookup.TextFileIndex.WHOLE_LINE,
+                    tf.int64,
+                    tf.lookup.TextFileIndex.LINE_NUMBER,
+                ),
+                num_oov_buckets=2,
+            )
+            self.counts = tf.lookup.experimental.MutableHashTable(tf.int64, tf.float32, 0.0)
+            self.counts.insert(tf.constant([0, 1], tf.int64), tf.constant([7.0, 5.0]))
+            self.embedding = tf.Variable(tf.random.normal([6, 2]))
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="words")])
+        def embed(self, words):
+            ids = self.table.lookup(words)
+            return {
+                "ids": ids,
+                "counts": self.counts.lookup(ids),
+                "vectors": tf.gather(self.embedding, ids),
+            }
+
+    tokens = Tokens()
+    tf.saved_model.save(tokens, out, signatures=tokens.embed)
+    words.unlink()
+
+
+@model(
+    feeds={
+        "ragged": {"r": [1.0, 2.0, 3.0], "r_1": [0, 2, 3]},
+        "sparse": {"s": [[0, 1], [1, 0]], "s_1": [1.0, 2.0], "s_2": [2, 3]},
+    }
+)
+def ragged_and_sparse(tf: TF, out: Path) -> None:
+    """Ragged and sparse inputs and outputs: composite_tensor and coo_sparse TensorInfo."""
+
+    class Composite(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.RaggedTensorSpec([None, None])])
+        def ragged(self, r):
+            return {"doubled": r * 2.0, "sums": tf.reduce_sum(r, axis=1)}
+
+        @tf.function(input_signature=[tf.SparseTensorSpec([None, 3])])
+        def sparse(self, s):
+            return {"doubled": s * 2.0, "dense": tf.sparse.to_dense(s)}
+
+    composite = Composite()
+    tf.saved_model.save(
+        composite,
+        out,
+        signatures={"ragged": composite.ragged, "sparse": composite.sparse},
+    )
+
+
+@model()
+def control_flow(tf: TF, out: Path) -> None:
+    """While, If, Case, map_fn, a dataset's function and XLA: functions named by attributes."""
+
+    class Flow(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.rate = tf.Variable(1.5)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], name="x")])
+        def loops(self, x):
+            i = tf.constant(0)
+            while i < 3:
+                x = x * self.rate
+                i += 1
+            if tf.reduce_sum(x) > 0.0:
+                x = x + 1.0
+            else:
+                x = x - 1.0
+            return {"y": x}
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None], name="x"),
+                tf.TensorSpec([], tf.int32, name="branch"),
+            ]
+        )
+        def branches(self, x, branch):
+            arms = [lambda: x * 2.0, lambda: tf.exp(x), lambda: x + self.rate]
+            chosen = tf.switch_case(branch, arms)
+            mapped = tf.map_fn(lambda v: v * v, chosen)
+            rows = tf.data.Dataset.from_tensor_slices(mapped).map(lambda v: v + 1.0)
+            return {"mapped": mapped, "total": rows.reduce(0.0, lambda s, v: s + v)}
+
+        @tf.function(input_signature=[tf.TensorSpec([2, 2], name="x")], jit_compile=True)
+        def compiled(self, x):
+            return {"y": tf.nn.relu(tf.matmul(x, x)) * self.rate}
+
+    flow = Flow()
+    tf.saved_model.save(
+        flow,
+        out,
+        signatures={
+            "serving_default": flow.loops,
+            "branches": flow.branches,
+            "compiled": flow.compiled,
+        },
+    )
+
+
+@model()
+def hidden_write(tf: TF, out: Path) -> None:
+    """WriteFile in a function that no signature reaches: saved_model_cli scan sees nothing."""
+
+    class Module(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([None], name="x")])
+        def serve(self, x):
+            return {"y": x + 1.0}
+
+        @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+        def dump(self, path):
+            tf.io.write_file(path, "written")
+            return tf.constant(True)
+
+    module = Module()
+    tf.saved_model.save(module, out, signatures=module.serve)
+
+
+@model()
+def defaults(tf: TF, out: Path) -> None:
+    """A signature with a default: SignatureDef.defaults, and a PlaceholderWithDefault."""
+
+    two = tf.constant(2.0)
+
+    class Scaled(tf.Module):  # type: ignore[misc]
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None], name="x"),
+                tf.TensorSpec([], name="scale"),
+            ]
+        )
+        def serve(self, x, scale=two):
+            return {"y": x * scale}
+
+    scaled = Scaled()
+    tf.saved_model.save(scaled, out, signatures=scaled.serve)
+
+
+@model()
+def custom_gradient(tf: TF, out: Path) -> None:
+    """A custom gradient: a registered gradient in the library, functions behind it."""
+
+    @tf.custom_gradient
+    def clipped(x):
+        def gradient(upstream):
+            return tf.clip_by_value(upstream, -1.0, 1.0)
+
+        return tf.identity(x), gradient
+
+    class Clip(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.weight = tf.Variable(2.0)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], name="x")])
+        def serve(self, x):
+            return {"y": clipped(x * self.weight)}
+
+    clip = Clip()
+    tf.saved_model.save(
+        clip,
+        out,
+        signatures=clip.serve,
+        options=tf.saved_model.SaveOptions(experimental_custom_gradients=True),
+    )
+
+
+@model()
+def debug_info(tf: TF, out: Path) -> None:
+    """Saved with save_debug_info: a debug folder with the stack traces of the nodes."""
+    _save_line(tf, out, save_debug_info=True)
+
+
+@model()
+def extra_tags(tf: TF, out: Path) -> None:
+    """Tags beside "serve": SaveOptions.extra_tags."""
+    _save_line(tf, out, extra_tags={"gpu", "large"})
+
+
+@model()
+def aliases(tf: TF, out: Path) -> None:
+    """Function aliases: MetaInfoDef.function_aliases names the traced functions."""
+    _save_line(tf, out, with_aliases=True)
+
+
+def _save_line(tf: TF, out: Path, *, with_aliases: bool = False, **options) -> None:
+    """y = weight * x + 1, saved with the given SaveOptions."""
+
+    class Line(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.weight = tf.Variable([2.0, 3.0])
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 2], name="x")])
+        def serve(self, x):
+            return {"y": x * self.weight + 1.0}
+
+    line = Line()
+    if with_aliases:
+        options["function_aliases"] = {"line": line.serve}
+    tf.saved_model.save(
+        line, out, signatures=line.serve, options=tf.saved_model.SaveOptions(**options)
+    )

@@ -1,0 +1,279 @@
+"""TensorFlow as an oracle: a child process that answers what TensorFlow sees and does.
+
+The child (``python -m tests.oracle``) imports TensorFlow once and then forks for
+every question, so that an abort inside TensorFlow costs one fork and not the
+child, no question can leave anything behind for the next, and a model is built
+from the same state however many were built before it.
+
+Nothing here imports TensorFlow.
+"""
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Loader = Literal["v2", "v1", "cc"]
+StrPath = "str | os.PathLike[str]"
+
+#: Read when TensorFlow is imported. A fixed hash seed because saved_model_cli
+#: prints sets; no GPU, so that results are the same on every machine.
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+class Verdict(NamedTuple):
+    """Whether TensorFlow could do it, and if not, how it ended.
+
+    ``kind`` is "ok", "error" (an exception: ``type`` is its class), "abort" (the
+    process died: ``type`` is the signal) or "timeout". ``text`` is the message, or
+    what an aborting TensorFlow wrote to stderr last.
+    """
+
+    kind: Literal["ok", "error", "abort", "timeout"]
+    type: str = ""
+    text: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.kind == "ok"
+
+
+class TensorFlowFailed(Exception):
+    """A question that wants data, and TensorFlow has none to give; ``verdict`` says why."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        super().__init__(f"{verdict.type}: {verdict.text}")
+
+
+class Fingerprint(NamedTuple):
+    """The fields of a FingerprintDef that can be computed from the files (all but the uuid)."""
+
+    saved_model_checksum: int
+    graph_def_program_hash: int
+    signature_def_hash: int
+    saved_object_graph_hash: int
+    checkpoint_hash: int
+    producer: int
+
+
+class Tensor(NamedTuple):
+    """One output of a run: two tensors are equal bit for bit when their rows are equal."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+class Entry(NamedTuple):
+    """One row of variables.index; ``n_slices`` counts the slices that a full entry lists."""
+
+    key: str
+    dtype: str
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    size: int
+    crc32c: int
+    n_slices: int
+
+
+class Index(NamedTuple):
+    """variables.index: its header, and its entries in file order.
+
+    The key of a slice holds bytes that are not UTF-8: they are surrogate escapes here.
+    """
+
+    n_shards: int
+    entries: tuple[Entry, ...]
+
+
+class Oracle:
+    """The parent's end. Starts the child at the first question; ``close`` ends it.
+
+    Methods that ask for data raise `TensorFlowFailed`; those that ask whether
+    something works return a `Verdict`.
+    """
+
+    def __init__(self, python: str = sys.executable, *, timeout_s: float = 120.0) -> None:
+        self.python = python
+        self.timeout_s = timeout_s
+        self._child: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Oracle:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.communicate()  # end of input: the child leaves by itself
+            self._child = None
+
+    # -- what is in the files ------------------------------------------------------
+
+    def fingerprint(self, path: StrPath) -> Fingerprint:
+        """What CreateFingerprintDef computes from the files, whatever fingerprint.pb says."""
+        return Fingerprint(**self._data("fingerprint", path))
+
+    def stored_fingerprint(self, path: StrPath) -> Fingerprint:
+        """What fingerprint.pb says."""
+        return Fingerprint(**self._data("stored_fingerprint", path))
+
+    def parse(self, path: StrPath) -> dict[str, Any]:
+        """What saved_model.pb or .pbtxt says, by TensorFlow's protos: see `reading.parse`."""
+        return self._data("parse", path)
+
+    def deterministic(self, message: bytes, type_name: str) -> bytes:
+        """The message as C++ serialises it deterministically.
+
+        Args:
+            message: A serialised message, in any field and map order.
+            type_name: As ``tensorflow.SavedModel``; nested types as
+                ``tensorflow.MetaGraphDef.MetaInfoDef``.
+        """
+        text = self._data("deterministic", base64.b64encode(message).decode(), type_name)
+        return base64.b64decode(text)
+
+    def fingerprint64(self, data: bytes) -> int:
+        """FarmHash's Fingerprint64, as TensorFlow computes it."""
+        return int(self._data("fingerprint64", base64.b64encode(data).decode()))
+
+    def index(self, path: StrPath) -> Index:
+        """The entries of variables.index (``path`` is a model, or a checkpoint's prefix)."""
+        answer = self._data("index", path)
+        rows = (
+            Entry(key, dtype, tuple(shape), *rest)
+            for key, dtype, shape, *rest in answer["entries"]
+        )
+        return Index(answer["n_shards"], tuple(rows))
+
+    # -- what it does --------------------------------------------------------------
+
+    def load(self, path: StrPath, loader: Loader, tags: Iterable[str] | None) -> Verdict:
+        """Loads with "v2", "v1" or "cc"; ``tags`` None is possible for v2 only."""
+        return self._ask(f"load_{loader}", path, _listed(tags))[0]
+
+    def load_v2(self, path: StrPath, tags: Iterable[str] | None = None) -> Verdict:
+        """``tf.saved_model.load``."""
+        return self.load(path, "v2", tags)
+
+    def load_v1(self, path: StrPath, tags: Iterable[str]) -> Verdict:
+        """``tf.compat.v1.saved_model.load`` into a session."""
+        return self.load(path, "v1", tags)
+
+    def load_cc(self, path: StrPath, tags: Iterable[str]) -> Verdict:
+        """``LoadSavedModel`` in C++, which TensorFlow Serving uses, through the C API."""
+        return self.load(path, "cc", tags)
+
+    def run(
+        self,
+        path: StrPath,
+        loader: Loader = "v2",
+        tags: Iterable[str] | None = ("serve",),
+        signature: str = "serving_default",
+        *,
+        seed: int = 0,
+        feeds: Mapping[str, Any] | None = None,
+        aliases: Mapping[str, str] | None = None,
+    ) -> dict[str, Tensor]:
+        """Runs a signature on inputs made from its specs; see `inputs.make`.
+
+        Args:
+            seed: Of the inputs. An input's values follow from the seed, its alias, dtype
+                and shape, not from its position.
+            feeds: alias -> nested lists, instead of a made input.
+            aliases: new alias -> the alias it had: the renamed input gets the old values.
+
+        Returns:
+            output alias -> Tensor; a composite output as ``alias[0]``, ``alias[1]``, ...
+        """
+        rows = self._data(
+            "run",
+            path,
+            loader,
+            _listed(tags),
+            signature,
+            seed=seed,
+            feeds=dict(feeds or {}),
+            aliases=dict(aliases or {}),
+        )
+        return {
+            name: Tensor(dtype, tuple(shape), sha) for name, (dtype, shape, sha) in rows.items()
+        }
+
+    def cli_show(self, path: StrPath, args: Sequence[str] = ("--all",)) -> str:
+        """What ``saved_model_cli show --dir path ARGS`` prints."""
+        return str(self._data("cli_show", path, list(args)))
+
+    def build(self, name: str, path: StrPath, *, needs: Sequence[str] = ()) -> None:
+        """Builds the model ``name`` of tests.models into the folder ``path``."""
+        self._data("build", name, path, preload=list(needs))
+
+    def versions(self) -> dict[str, str]:
+        """Package -> version of what the child has imported."""
+        return self._data("versions")
+
+    # -- the pipe ------------------------------------------------------------------
+
+    def _data(self, call: str, *args: Any, **options: Any) -> Any:
+        verdict, value = self._ask(call, *args, **options)
+        if not verdict.ok:
+            raise TensorFlowFailed(verdict)
+        return value
+
+    def _ask(
+        self, call: str, *args: Any, preload: Sequence[str] = (), **options: Any
+    ) -> tuple[Verdict, Any]:
+        child = self._running()
+        assert child.stdin is not None and child.stdout is not None
+        question = {
+            "call": call,
+            "args": args,
+            "options": options,
+            "preload": preload,
+            "timeout_s": self.timeout_s,
+        }
+        child.stdin.write(json.dumps(question, default=os.fspath) + "\n")
+        child.stdin.flush()
+        line = child.stdout.readline()
+        if not line:
+            code = child.wait()
+            self._child = None
+            raise RuntimeError(f"the oracle's own process ended with {_ending(code)}")
+        verdict, value = json.loads(line)
+        return Verdict(*verdict), value
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._child is None or self._child.poll() is not None:
+            self._child = subprocess.Popen(
+                [self.python, "-m", "tests.oracle"],
+                cwd=ROOT,
+                env={**os.environ, **ENVIRONMENT},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        return self._child
+
+
+def _listed(tags: Iterable[str] | None) -> list[str] | None:
+    return None if tags is None else list(tags)
+
+
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
