@@ -50,3 +50,32 @@ cdef extern from "fsm_src.h" nogil:
 
 cdef extern from "fsm_sys.h" nogil:
     int fsm_sys_exchange(const char *a, const char *b)
+
+cdef extern from "fsm_schema.h" nogil:
+    ctypedef struct fsm_message_def:
+        const char *name
+    const fsm_message_def fsm_schema[]
+    const int FSM_N_MESSAGES
+
+cdef extern from "fsm_farmhash.h" nogil:
+    uint64_t fsm_fingerprint64(const void *bytes, size_t n)
+    uint64_t fsm_fingerprint_cat(uint64_t a, uint64_t b)
+
+cdef extern from "fsm_cursor.h" nogil:
+    ctypedef struct fsm_cursor:
+        fsm_error error
+
+cdef extern from "fsm_canon.h" nogil:
+    ctypedef struct fsm_span:
+        uint64_t start
+        uint64_t end
+
+    ctypedef struct fsm_canon:
+        fsm_cursor cursor
+
+    void fsm_canon_free(fsm_canon *c)
+    fsm_status fsm_canon_hash(fsm_canon *c, const fsm_src *src, int message,
+                              const fsm_span *spans, size_t n_spans, uint64_t *hash)
+    fsm_status fsm_canon_write(fsm_canon *c, const fsm_src *src, int message,
+                               const fsm_span *spans, size_t n_spans, uint8_t *bytes,
+                               uint64_t capacity, uint64_t *n)

@@ -9,6 +9,8 @@ from cpython.buffer cimport (
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from .errors import CoreError
 
@@ -94,3 +96,77 @@ def exchange(bytes a not None, bytes b not None):
     with nogil:
         code = fsm_sys_exchange(first, second)
     return code
+
+
+def fingerprint64(bytes data not None):
+    """TensorFlow's Fingerprint64 of bytes."""
+    return fsm_fingerprint64(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+def fingerprint_cat(uint64_t a, uint64_t b):
+    """TensorFlow's FingerprintCat64: folds hash b into a; the order matters."""
+    return fsm_fingerprint_cat(a, b)
+
+
+#: Message name, as in ``MetaGraphDef.MetaInfoDef``, to its id in the core's schema.
+MESSAGES = {fsm_schema[i].name.decode(): i for i in range(FSM_N_MESSAGES)}
+
+
+cdef class Spans:
+    """Where a message lies: (start, end) pairs; several spans are one message, merged."""
+    cdef fsm_span *items
+    cdef size_t n
+
+    def __cinit__(self, spans):
+        cdef size_t i
+        self.n = len(spans)
+        self.items = <fsm_span *>malloc((self.n or 1) * sizeof(fsm_span))
+        if self.items == NULL:
+            raise MemoryError
+        for i in range(self.n):
+            self.items[i].start, self.items[i].end = spans[i]
+
+    def __dealloc__(self):
+        free(self.items)
+
+
+cdef class Canon:
+    """Hashes or writes messages in C++ protobuf's deterministic order.
+
+    Keeps its working memory between calls; one thread at a time.
+    """
+    cdef fsm_canon canon
+
+    def __cinit__(self):
+        memset(&self.canon, 0, sizeof(self.canon))
+
+    def __dealloc__(self):
+        fsm_canon_free(&self.canon)
+
+    def hash(self, Source source not None, int message, spans):
+        """Fingerprint64 of the canonical form of the message in these spans.
+
+        Raises CoreError with the offset of what is wrong on the wire.
+        """
+        cdef Spans where = Spans(spans)
+        cdef uint64_t value = 0
+        cdef fsm_status s
+        with nogil:
+            s = fsm_canon_hash(&self.canon, &source.src, message, where.items, where.n, &value)
+        if s:
+            _raise(&self.canon.cursor.error)
+        return value
+
+    def write(self, Source source not None, int message, spans, uint64_t limit):
+        """The canonical form itself; CoreError when it takes more than limit bytes."""
+        cdef Spans where = Spans(spans)
+        cdef uint64_t n = 0
+        cdef fsm_status s
+        out = PyBytes_FromStringAndSize(NULL, limit)
+        cdef uint8_t *to = <uint8_t *>PyBytes_AS_STRING(out)
+        with nogil:
+            s = fsm_canon_write(&self.canon, &source.src, message, where.items, where.n,
+                                to, limit, &n)
+        if s:
+            _raise(&self.canon.cursor.error)
+        return out[:n]

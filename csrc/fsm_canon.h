@@ -1,0 +1,76 @@
+/* The canonical streamer: what C++ protobuf's deterministic serialiser would
+ * write for a message in a source, as a hash or as bytes, in bounded memory.
+ *
+ * TensorFlow's saved_model_checksum is Fingerprint64 of these bytes, and files
+ * are not in this order: Python's protobuf (upb) writes maps in another one.
+ * Messages up to FSM_UNIT_MAX are ordered in memory (fsm_unit). Larger ones are
+ * walked: their fields' spans are put in order, their payloads never held.
+ *
+ * A length prefix stands before what it measures, so the first pass assumes
+ * that canonical form keeps each large message's length, which is so for every
+ * file that protobuf wrote, and notes the true lengths; only when one differs
+ * a second pass uses them.
+ * Source: tensorflow/cc/saved_model/fingerprinting.cc (2.21). */
+#ifndef FSM_CANON_H
+#define FSM_CANON_H
+
+#include "fsm_cursor.h"
+#include "fsm_farmhash.h"
+#include "fsm_unit.h"
+
+/* A map of a large message is sorted in memory: 32 bytes an entry, and its keys. */
+#define FSM_MAX_MAP_ENTRIES (UINT32_C(1) << 22)
+#define FSM_MAX_MAP_KEYS (UINT32_C(64) << 20)
+/* Out-of-order runs of fields in one large message; writers make a handful. */
+#define FSM_MAX_RUNS (UINT32_C(1) << 20)
+/* Messages above FSM_UNIT_MAX in one file; 2 GiB of them nested make 2^20. */
+#define FSM_MAX_LARGE (UINT32_C(1) << 22)
+
+#define FSM_UNORDERED_BITS (UINT32_C(1) << 16)
+
+typedef struct {
+  uint64_t start, end;
+} fsm_span;
+
+typedef struct {
+  fsm_farm hash;
+  uint64_t n; /* bytes written */
+  uint8_t *bytes; /* NULL: hash only */
+  uint64_t capacity;
+} fsm_sink;
+
+/* A growable array of one of the walk's records; used as a stack. */
+typedef struct {
+  void *items;
+  size_t n, max;
+} fsm_stack;
+
+typedef struct {
+  fsm_cursor cursor;
+  fsm_unit unit;
+  fsm_sink sink;
+  uint8_t *window; /* FSM_WINDOW bytes */
+  uint8_t *joined; /* FSM_UNIT_MAX bytes: a small message of several spans */
+  fsm_stack entries, keys, runs, spans, lengths;
+  size_t next_length;
+  bool first_pass, mismatch;
+  /* Messages once seen out of order, a bit for each hash of their offset. A
+   * collision costs time only; without it, nesting would double the work. */
+  uint8_t unordered[FSM_UNORDERED_BITS / 8];
+} fsm_canon;
+
+/* Zero-initialise, call as often as wanted, free once. */
+void fsm_canon_free(fsm_canon *c);
+
+/* Fingerprint64 of the canonical form of the message that the spans of `src`
+ * hold, several spans being one message (their fields merge). On failure
+ * c->cursor.error tells where. */
+fsm_status fsm_canon_hash(fsm_canon *c, const fsm_src *src, fsm_message message,
+                          const fsm_span *spans, size_t n_spans, uint64_t *hash);
+
+/* The canonical form itself, at most `capacity` bytes of it (FSM_E_LIMIT). */
+fsm_status fsm_canon_write(fsm_canon *c, const fsm_src *src, fsm_message message,
+                           const fsm_span *spans, size_t n_spans, uint8_t *bytes,
+                           uint64_t capacity, uint64_t *n);
+
+#endif
