@@ -295,6 +295,101 @@ static fsm_status scan_field(fsm_unit *u, const fsm_message_def *m, const uint8_
   return FSM_OK;
 }
 
+/* ---- the common case: a message that is canonical as it stands ---- */
+
+typedef struct {
+  const uint8_t *key;
+  size_t key_bytes;
+  uint64_t key_value;
+} entry_key;
+
+/* Read a varint that must be minimal. */
+static inline bool take_varint(const uint8_t **p, const uint8_t *end, uint64_t *value) {
+  const uint8_t *from = *p;
+  return !fsm_read_varint(p, end, value) && fsm_is_minimal(from, *p);
+}
+
+static bool key_ascends(const entry_key *a, const entry_key *b) {
+  if (a->key_value != b->key_value)
+    return a->key_value < b->key_value;
+  size_t n = a->key_bytes < b->key_bytes ? a->key_bytes : b->key_bytes;
+  int c = n ? memcmp(a->key, b->key, n) : 0;
+  return c ? c < 0 : a->key_bytes < b->key_bytes;
+}
+
+/* Whether [p, end) is canonical, in one look and without memory. When it is
+ * not, *seen_to is where it stopped being so: fields that end before are fine.
+ * What is wrong on the wire is "not canonical" too: the slow path names it. */
+static bool is_canonical(const fsm_message_def *m, const uint8_t *p, const uint8_t *end,
+                         unsigned depth, bool entry, entry_key *own_key,
+                         const uint8_t **seen_to) {
+  int last = -1;
+  uint32_t members = 0;
+  entry_key previous = {0};
+  if (depth > FSM_MAX_DEPTH)
+    return *seen_to = p, false;
+  while (p < end) {
+    const uint8_t *start = p;
+    uint64_t tag, value = 0;
+    if (!take_varint(&p, end, &tag) || tag >> 3 >= FSM_MAX_NUMBER || !m->by_number[tag >> 3])
+      return *seen_to = start, false;
+    int order = m->by_number[tag >> 3] - 1;
+    const fsm_field_def *f = &m->fields[order];
+    fsm_kind kind = (fsm_kind)f->kind;
+    fsm_wire wire = (fsm_wire)(tag & 7);
+    bool repeated = (f->flags & FSM_REPEATED) != 0, packed = repeated && kind > FSM_KIND_MESSAGE;
+    uint32_t bit = UINT32_C(1) << order & m->oneof;
+    if (order < last || (order == last && (!repeated || packed)) || (bit && members) ||
+        (entry && order != last + 1) || wire != (packed ? FSM_LEN : fsm_kind_wire(kind)))
+      return *seen_to = start, false;
+    members |= bit;
+    const uint8_t *payload;
+    switch (wire) {
+    case FSM_VARINT:
+      if (!take_varint(&p, end, &value) || fsm_kind_value(kind, value) != value)
+        return *seen_to = start, false;
+      payload = p;
+      break;
+    case FSM_LEN:
+      if (!take_varint(&p, end, &value) || value > (uint64_t)(end - p))
+        return *seen_to = start, false;
+      payload = p;
+      p += value;
+      break;
+    default: {
+      size_t n = wire == FSM_FIXED64 ? 8 : 4;
+      if (n > (size_t)(end - p))
+        return *seen_to = start, false;
+      value = n == 8 ? fsm_load64(p) : fsm_load32(p);
+      payload = p;
+      p += n;
+    }
+    }
+    if (kind == FSM_KIND_MESSAGE) {
+      entry_key key = {0};
+      bool map = (f->flags & FSM_MAP) != 0;
+      if (!is_canonical(&fsm_schema[f->message], payload, p, depth + 1, map, &key, seen_to))
+        return false;
+      if (map && order == last && !key_ascends(&previous, &key))
+        return *seen_to = start, false;
+      previous = key;
+    } else if (packed) {
+      bool minimal = true;
+      if (!value || packed_is_minimal(kind, payload, p, &minimal) || !minimal)
+        return *seen_to = start, false;
+    } else if (!value && !(f->flags & (FSM_PRESENCE | FSM_REPEATED))) {
+      return *seen_to = start, false;
+    }
+    if (entry && order == 0)
+      *own_key = kind == FSM_KIND_BYTES ? (entry_key){payload, (size_t)value, 0}
+                                        : (entry_key){NULL, 0, value};
+    last = order;
+  }
+  if (entry && last != 1)
+    return *seen_to = p, false;
+  return true;
+}
+
 /* ---- a message: scan its fields, order its children, then itself ---- */
 
 typedef struct {
@@ -389,12 +484,66 @@ static int compare_keys(const fsm_unit *u, const fsm_record *a, const fsm_record
   return a->key_bytes < b->key_bytes ? -1 : a->key_bytes > b->key_bytes;
 }
 
+/* The key of a canonical map entry: its first field. */
+static entry_key first_key(const fsm_message_def *m, const uint8_t *p, const uint8_t *end) {
+  fsm_kind kind = (fsm_kind)m->fields[0].kind;
+  uint64_t tag = 0, value = 0;
+  (void)fsm_read_varint(&p, end, &tag);
+  if (kind >= FSM_KIND_FIXED32)
+    return (entry_key){NULL, 0, kind == FSM_KIND_FIXED64 ? fsm_load64(p) : fsm_load32(p)};
+  (void)fsm_read_varint(&p, end, &value);
+  return kind == FSM_KIND_BYTES ? (entry_key){p, (size_t)value, 0} : (entry_key){NULL, 0, value};
+}
+
+/* Whether a message field's payload is canonical; takes a map entry's key if so.
+ * What a check of the message around it has covered is not looked at again. */
+static bool known_canonical(fsm_unit *u, const fsm_field_def *f, fsm_record *r, unsigned depth) {
+  const fsm_message_def *m = &fsm_schema[f->message];
+  const uint8_t *payload = u->base + r->payload, *end = u->base + r->end, *seen_to;
+  bool map = (f->flags & FSM_MAP) != 0;
+  entry_key key = {0};
+  if (r->start < u->checked && r->end > u->checked)
+    return false; /* the check stopped inside */
+  if (r->end > u->checked) {
+    if (!is_canonical(m, payload, end, depth, map, &key, &seen_to)) {
+      u->checked = (uint32_t)(seen_to - u->base);
+      return false;
+    }
+    u->checked = r->end;
+  }
+  if (map) {
+    key = first_key(m, payload, end);
+    r->key = key.key ? (uint32_t)(key.key - u->base) : 0;
+    r->key_bytes = (uint32_t)key.key_bytes;
+    r->key_value = key.key_value;
+  }
+  return true;
+}
+
+static fsm_status build(fsm_record *r, const fsm_chunk *field) {
+  r->state = BUILT;
+  r->head = field->head;
+  r->tail = field->tail;
+  r->size = field->size;
+  return FSM_OK;
+}
+
 /* Order the payload spans as one message, and make record r that whole field. */
 static fsm_status order_child(fsm_unit *u, const scope *sc, size_t r, size_t n_spans) {
   const fsm_field_def *f = def_of(sc, &u->records[r]);
   bool is_entry = (f->flags & FSM_MAP) != 0;
   if (sc->depth + 1 > FSM_MAX_DEPTH)
     return fsm_fail(&u->error, FSM_E_DEPTH, u->records[r].start, FSM_MAX_DEPTH, 0);
+  fsm_record *rec = &u->records[r];
+  if (n_spans == 1 && known_canonical(u, f, rec, sc->depth + 1)) {
+    if (rec->minimal) {
+      rec->state = RAW;
+      return FSM_OK;
+    }
+    fsm_chunk payload = {.raw = true, .size = rec->bytes}, field = {0};
+    fsm_status s = add_field(u, &field, f->number, &payload, rec->payload);
+    return s ? s : build(rec, &field);
+  }
   fsm_chunk child = {0};
   scope inner = {.m = &fsm_schema[f->message],
                  .first = u->n_records,
@@ -420,7 +569,7 @@ static fsm_status order_child(fsm_unit *u, const scope *sc, size_t r, size_t n_s
   u->n_records = inner.first;
   if (s)
     return s;
-  fsm_record *rec = &u->records[r];
+  rec = &u->records[r];
   if (child.raw && n_spans == 1 && rec->minimal) {
     rec->state = RAW;
     return FSM_OK;
@@ -429,12 +578,7 @@ static fsm_status order_child(fsm_unit *u, const scope *sc, size_t r, size_t n_s
   uint32_t raw_start = inner.n ? u->records[inner.first].start : rec->payload;
   if ((s = add_field(u, &field, f->number, &child, raw_start)))
     return s;
-  rec = &u->records[r];
-  rec->state = BUILT;
-  rec->head = field.head;
-  rec->tail = field.tail;
-  rec->size = field.size;
-  return FSM_OK;
+  return build(&u->records[r], &field);
 }
 
 static fsm_status order_children(fsm_unit *u, const scope *sc) {
@@ -475,12 +619,10 @@ static int compare_records(const fsm_unit *u, const scope *sc, const fsm_record 
   return a->position < b->position ? -1 : 1;
 }
 
-/* A merge sort of indices, bottom up: stable in time, whatever the input. */
-static fsm_status sort_records(fsm_unit *u, const scope *sc, uint32_t **sorted) {
+/* A merge sort of indices, bottom up: n log n whatever the input. `ids` has room
+ * for 2n; the first n are the result. */
+static void sort_records(const fsm_unit *u, const scope *sc, uint32_t *ids) {
   size_t n = sc->n;
-  uint32_t *ids = malloc(2 * n * sizeof *ids);
-  if (!ids)
-    return FSM_E_NOMEM;
   uint32_t *from = ids, *to = ids + n;
   const fsm_record *records = u->records + sc->first;
   for (size_t i = 0; i < n; i++)
@@ -502,8 +644,6 @@ static fsm_status sort_records(fsm_unit *u, const scope *sc, uint32_t **sorted) 
   }
   if (from != ids)
     memcpy(ids, from, n * sizeof *ids);
-  *sorted = ids;
-  return FSM_OK;
 }
 
 /* Append a scalar, string or unknown field that is not minimal as it stands. */
@@ -644,11 +784,13 @@ static fsm_status order_records(fsm_unit *u, scope *sc, fsm_chunk *out) {
     out->size = sc->n ? records[sc->n - 1].end - records[0].start : 0;
     return FSM_OK;
   }
-  uint32_t *ids = NULL;
-  if ((s = sort_records(u, sc, &ids)))
-    return s;
+  uint32_t few[64], *ids = sc->n <= 32 ? few : malloc(2 * sc->n * sizeof *ids);
+  if (!ids)
+    return FSM_E_NOMEM;
+  sort_records(u, sc, ids);
   s = assemble(u, sc, ids, out);
-  free(ids);
+  if (ids != few)
+    free(ids);
   return s;
 }
 
@@ -657,6 +799,13 @@ fsm_status fsm_unit_order(fsm_unit *u, const fsm_message_def *m, const uint8_t *
   u->base = bytes;
   u->n_records = u->n_segments = u->n_literals = 0;
   *out = (fsm_chunk){0};
+  entry_key key;
+  const uint8_t *seen_to;
+  if (is_canonical(m, bytes, bytes + n, depth, entry, &key, &seen_to)) {
+    *out = (fsm_chunk){.raw = true, .size = n};
+    return FSM_OK;
+  }
+  u->checked = (uint32_t)(seen_to - bytes);
   scope sc = {.m = m, .depth = depth, .entry = entry};
   fsm_status s = scan_span(u, &sc, 0, n);
   if (!s)

@@ -34,6 +34,7 @@ typedef struct {
   size_t n_segments, max_segments;
   uint8_t *literals;
   size_t n_literals, max_literals;
+  uint32_t checked; /* every field that ends before it is canonical in itself */
   fsm_error error; /* offsets count from the input's first byte */
 } fsm_unit;
 
