@@ -29,10 +29,6 @@
 #define FSM_UNORDERED_BITS (UINT32_C(1) << 16)
 
 typedef struct {
-  uint64_t start, end;
-} fsm_span;
-
-typedef struct {
   fsm_farm hash;
   uint64_t n; /* bytes written */
   uint8_t *bytes; /* NULL: hash only */

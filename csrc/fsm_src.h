@@ -25,6 +25,11 @@ typedef struct {
   uint64_t patch_size;
 } fsm_src;
 
+/* Bytes [start, end) of a source: a message, or a part of one. */
+typedef struct {
+  uint64_t start, end;
+} fsm_span;
+
 /* Point `src` at a piece table and check it: pieces ascend without gaps, patch
  * pieces lie inside the patch. The memory stays the caller's. */
 fsm_status fsm_src_init(fsm_src *src, const fsm_piece *pieces, size_t n_pieces,
