@@ -1,5 +1,5 @@
 # The contract of the boundary: what of csrc/ the extension calls.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "fsm_base.h" nogil:
     ctypedef enum fsm_status:
@@ -43,6 +43,10 @@ cdef extern from "fsm_src.h" nogil:
         const uint8_t *patch
         uint64_t patch_size
 
+    ctypedef struct fsm_span:
+        uint64_t start
+        uint64_t end
+
     fsm_status fsm_src_init(fsm_src *src, const fsm_piece *pieces, size_t n_pieces,
                             const uint8_t *patch, uint64_t patch_size, fsm_error *e)
     fsm_status fsm_src_read(const fsm_src *src, uint64_t offset, void *buffer, size_t n,
@@ -58,18 +62,42 @@ cdef extern from "fsm_schema.h" nogil:
     const int FSM_N_MESSAGES
 
 cdef extern from "fsm_farmhash.h" nogil:
+    ctypedef struct fsm_farm:
+        uint64_t length
+
+    void fsm_farm_init(fsm_farm *h)
+    void fsm_farm_update(fsm_farm *h, const void *bytes, size_t n)
+    uint64_t fsm_farm_finish(const fsm_farm *h)
     uint64_t fsm_fingerprint64(const void *bytes, size_t n)
     uint64_t fsm_fingerprint_cat(uint64_t a, uint64_t b)
 
 cdef extern from "fsm_cursor.h" nogil:
+    ctypedef enum fsm_wire:
+        FSM_VARINT
+        FSM_FIXED64
+        FSM_LEN
+        FSM_GROUP
+        FSM_END_GROUP
+        FSM_FIXED32
+
+    ctypedef struct fsm_field:
+        uint64_t start
+        uint64_t value
+        uint64_t end
+        uint64_t length
+        uint32_t number
+        fsm_wire wire
+        bint minimal
+
     ctypedef struct fsm_cursor:
         fsm_error error
 
-cdef extern from "fsm_canon.h" nogil:
-    ctypedef struct fsm_span:
-        uint64_t start
-        uint64_t end
+    void fsm_cursor_init(fsm_cursor *c, const fsm_src *src, uint8_t *window, size_t capacity)
+    fsm_status fsm_cursor_span(fsm_cursor *c, uint64_t start, uint64_t end)
+    bint fsm_cursor_done(const fsm_cursor *c)
+    fsm_status fsm_cursor_next(fsm_cursor *c, fsm_field *f)
 
+cdef extern from "fsm_canon.h" nogil:
     ctypedef struct fsm_canon:
         fsm_cursor cursor
 
@@ -79,3 +107,99 @@ cdef extern from "fsm_canon.h" nogil:
     fsm_status fsm_canon_write(fsm_canon *c, const fsm_src *src, int message,
                                const fsm_span *spans, size_t n_spans, uint8_t *bytes,
                                uint64_t capacity, uint64_t *n)
+
+cdef extern from "fsm_nodes.h" nogil:
+    ctypedef enum fsm_nodes_depth:
+        FSM_NODES_COUNT
+        FSM_NODES_OPS
+        FSM_NODES_ROWS
+
+    ctypedef struct fsm_node:
+        uint64_t start
+        uint64_t name
+        uint32_t length
+        uint32_t name_length
+        uint32_t op
+        uint32_t owner
+
+    ctypedef struct fsm_function:
+        uint64_t start
+        uint64_t length
+        uint32_t name
+        uint32_t first_node
+        uint32_t n_nodes
+
+    ctypedef struct fsm_column:
+        size_t n
+        void *items
+
+    ctypedef struct fsm_nodes:
+        uint64_t n_nodes
+        uint64_t n_function_nodes
+        uint64_t n_functions
+        fsm_column nodes
+        fsm_column functions
+        fsm_column names
+        fsm_column name_bytes
+
+    fsm_status fsm_nodes_scan(fsm_nodes *nodes, const fsm_src *src, const fsm_span *spans,
+                              size_t n_spans, fsm_nodes_depth depth, fsm_error *e)
+    fsm_status fsm_nodes_ops_used(const fsm_nodes *nodes, uint8_t *used)
+    void fsm_nodes_free(fsm_nodes *nodes)
+
+cdef extern from "fsm_index.h" nogil:
+    const int FSM_ENTRY_UNKNOWN_RANK
+
+    ctypedef struct fsm_bundle_header:
+        bint present
+        bint has_version
+        int32_t num_shards
+        int32_t endianness
+        int32_t producer
+        int32_t min_consumer
+        bint refuses_this_version
+
+    ctypedef struct fsm_problem:
+        fsm_status status
+        int place
+        bint harmless
+        uint32_t block
+        uint64_t block_offset
+        uint64_t offset
+        uint64_t need
+        uint64_t have
+        size_t n_entries
+        size_t key_at
+        size_t key_size
+
+    ctypedef struct fsm_index:
+        fsm_bundle_header header
+        size_t n_entries
+        uint64_t total_bytes
+        uint64_t *key_at
+        uint64_t *dims_at
+        int32_t *dtype
+        int32_t *shard
+        int64_t *offset
+        int64_t *size
+        uint32_t *crc32c
+        uint32_t *n_slices
+        uint8_t *flags
+        uint8_t *keys
+        int64_t *dims
+        size_t n_blocks
+        size_t n_problems
+        size_t n_problems_seen
+        fsm_problem *problems
+        uint8_t *problem_keys
+
+    fsm_status fsm_index_read(fsm_index *index, const fsm_src *src, bint lenient, fsm_error *e)
+    void fsm_index_free(fsm_index *index)
+
+cdef extern from "fsm_doubles.h" nogil:
+    ctypedef struct fsm_doubles:
+        size_t n_groups
+        size_t n_entries
+        uint64_t bytes
+
+    fsm_status fsm_doubles_find(const fsm_index *index, size_t *twin_of, fsm_doubles *doubles)

@@ -1,7 +1,9 @@
 # cython: language_level=3
 """The one door to csrc/: a function here takes a source, calls C without the
 GIL, and turns a status into an exception or the result into Python values."""
+cimport cython
 from cpython.buffer cimport (
+    PyBUF_FORMAT,
     PyBUF_SIMPLE,
     PyBUF_WRITABLE,
     PyBuffer_Release,
@@ -14,10 +16,20 @@ from libc.string cimport memset
 
 from .errors import CoreError
 
+# fsm_status to the kind of a CoreError.
+cdef dict KINDS = {
+    FSM_E_IO: "IO", FSM_E_CHANGED: "CHANGED", FSM_E_TRUNCATED: "TRUNCATED",
+    FSM_E_VARINT: "VARINT", FSM_E_TAG: "TAG", FSM_E_WIRE: "WIRE", FSM_E_GROUP: "GROUP",
+    FSM_E_DEPTH: "DEPTH", FSM_E_UTF8: "UTF8", FSM_E_LIMIT: "LIMIT", FSM_E_INVALID: "INVALID",
+    FSM_E_MAGIC: "MAGIC", FSM_E_HANDLE: "HANDLE", FSM_E_BLOCK: "BLOCK", FSM_E_CRC: "CRC",
+    FSM_E_SNAPPY: "SNAPPY", FSM_E_ORDER: "ORDER",
+}
+
+
 cdef _raise(const fsm_error *e):
     if e.status == FSM_E_NOMEM:
         raise MemoryError
-    raise CoreError(<int>e.status, e.offset, e.need, e.have)
+    raise CoreError(KINDS[<int>e.status], e.offset, e.need, e.have)
 
 
 cdef class Source:
@@ -86,32 +98,6 @@ cdef class Source:
             _raise(&e)
 
 
-# --- system calls that os lacks ---
-
-def exchange(bytes a not None, bytes b not None):
-    """Let two paths change places in one step. Returns 0, or an errno."""
-    cdef const char *first = PyBytes_AS_STRING(a)
-    cdef const char *second = PyBytes_AS_STRING(b)
-    cdef int code
-    with nogil:
-        code = fsm_sys_exchange(first, second)
-    return code
-
-
-def fingerprint64(bytes data not None):
-    """TensorFlow's Fingerprint64 of bytes."""
-    return fsm_fingerprint64(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-
-
-def fingerprint_cat(uint64_t a, uint64_t b):
-    """TensorFlow's FingerprintCat64: folds hash b into a; the order matters."""
-    return fsm_fingerprint_cat(a, b)
-
-
-#: Message name, as in ``MetaGraphDef.MetaInfoDef``, to its id in the core's schema.
-MESSAGES = {fsm_schema[i].name.decode(): i for i in range(FSM_N_MESSAGES)}
-
-
 cdef class Spans:
     """Where a message lies: (start, end) pairs; several spans are one message, merged."""
     cdef fsm_span *items
@@ -128,6 +114,116 @@ cdef class Spans:
 
     def __dealloc__(self):
         free(self.items)
+
+
+# --- fields of a message ---
+
+@cython.final
+@cython.freelist(64)
+cdef class Field:
+    """One field of a message, read up to its payload.
+
+    Attributes:
+        number: The field's number.
+        wire: 0 varint, 1 fixed64, 2 length-delimited, 3 group, 5 fixed32.
+        start, end: The whole field in the source, tag included.
+        at: Where its payload begins (length-delimited and groups); it ends at ``end``.
+        value: Varint and fixed: the value, unsigned. Else 0.
+    """
+    cdef readonly uint32_t number
+    cdef readonly int wire
+    cdef readonly uint64_t start, end, at, value
+
+    def __repr__(self):
+        return f"Field(number={self.number}, wire={self.wire}, start={self.start}, end={self.end})"
+
+
+# Most messages that are scanned are small: their bytes fit on the stack.
+cdef enum:
+    SCAN_WINDOW = 4096
+
+
+def scan(Source source not None, spans, size_t limit=1 << 20):
+    """The fields of the message in these spans, in file order, as a list of Field.
+
+    Nothing is entered: a payload is stepped over, whatever its size. Raises CoreError
+    where the wire format is broken, or when there are more than limit fields.
+    """
+    cdef uint8_t window[SCAN_WINDOW]
+    cdef fsm_cursor c
+    cdef fsm_field f
+    cdef fsm_error e
+    cdef Field field
+    cdef list out = []
+    fsm_cursor_init(&c, &source.src, window, SCAN_WINDOW)
+    for start, end in spans:
+        if fsm_cursor_span(&c, start, end):
+            _raise(&c.error)
+        while not fsm_cursor_done(&c):
+            if fsm_cursor_next(&c, &f):
+                _raise(&c.error)
+            if len(out) == limit:
+                e = fsm_error(FSM_E_LIMIT, f.start, limit, 0)
+                _raise(&e)
+            field = Field.__new__(Field)
+            field.number = f.number
+            field.wire = f.wire
+            field.start = f.start
+            field.end = f.end
+            if f.wire == FSM_LEN or f.wire == FSM_GROUP:
+                field.at = f.value
+                field.value = 0
+            else:
+                field.at = f.end
+                field.value = f.value
+            out.append(field)
+    return out
+
+
+# --- fingerprints ---
+
+def fingerprint64(bytes data not None):
+    """TensorFlow's Fingerprint64 of bytes."""
+    return fsm_fingerprint64(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+def fingerprint_cat(uint64_t a, uint64_t b):
+    """TensorFlow's FingerprintCat64: folds hash b into a; the order matters."""
+    return fsm_fingerprint_cat(a, b)
+
+
+def fingerprint_source(Source source not None):
+    """Fingerprint64 of all bytes of a source, read through a window."""
+    cdef fsm_farm farm
+    cdef fsm_error e
+    cdef fsm_status s = FSM_OK
+    cdef uint64_t at = 0, n
+    cdef size_t capacity = 1 << 18
+    cdef uint8_t *window = <uint8_t *>malloc(capacity)
+    if window == NULL:
+        raise MemoryError
+    fsm_farm_init(&farm)
+    with nogil:
+        while at < source.src.size and not s:
+            n = source.src.size - at
+            if n > capacity:
+                n = capacity
+            s = fsm_src_read(&source.src, at, window, n, &e)
+            if not s:
+                fsm_farm_update(&farm, window, n)
+                at += n
+    free(window)
+    if s:
+        _raise(&e)
+    return fsm_farm_finish(&farm)
+
+
+def message_id(str name not None):
+    """The id of a message, named as ``MetaGraphDef.MetaInfoDef``, in the core's schema."""
+    for i in range(FSM_N_MESSAGES):
+        if fsm_schema[i].name.decode() == name:
+            return i
+    raise KeyError(name)
 
 
 cdef class Canon:
@@ -170,3 +266,202 @@ cdef class Canon:
         if s:
             _raise(&self.canon.cursor.error)
         return out[:n]
+
+
+# --- nodes ---
+
+cdef char *ROW_FORMAT = b"QQIIII"
+
+
+cdef class NodeIndex:
+    """Every node of a GraphDef and of its function library.
+
+    Args:
+        spans: The GraphDef's; several merge.
+        depth: 0 counts only; 1 names and functions too, which is what ops_used
+            needs; 2 a row for each node.
+
+    As a buffer it is the rows: 32 bytes each, native ``QQIIII``: start and name (offsets
+    in the source), length, name length, op (a name's id), owner (0 the main graph,
+    i + 1 function i). Main graph and functions stand in file order.
+
+    Raises CoreError where the graph is broken on the wire, or past the core's limits.
+    """
+    cdef fsm_nodes nodes
+    cdef Py_ssize_t shape[1]
+    cdef Py_ssize_t strides[1]
+
+    def __cinit__(self):
+        memset(&self.nodes, 0, sizeof(self.nodes))
+
+    def __init__(self, Source source not None, spans, int depth=1):
+        cdef Spans where = Spans(spans)
+        cdef fsm_error e
+        cdef fsm_status s
+        with nogil:
+            s = fsm_nodes_scan(&self.nodes, &source.src, where.items, where.n,
+                               <fsm_nodes_depth>depth, &e)
+        if s:
+            _raise(&e)
+
+    def __dealloc__(self):
+        fsm_nodes_free(&self.nodes)
+
+    @property
+    def n_nodes(self):
+        """Nodes of the main graph."""
+        return self.nodes.n_nodes
+
+    @property
+    def n_function_nodes(self):
+        return self.nodes.n_function_nodes
+
+    @property
+    def n_functions(self):
+        return self.nodes.n_functions
+
+    def __len__(self):
+        return self.nodes.nodes.n
+
+    cdef bytes _name(self, uint32_t i):
+        cdef uint32_t *ends = <uint32_t *>self.nodes.names.items
+        cdef uint32_t start = ends[i - 1] if i else 0
+        return (<char *>self.nodes.name_bytes.items)[start:ends[i]]
+
+    def names(self):
+        """The interned op and function names, by id, as bytes."""
+        return [self._name(i) for i in range(self.nodes.names.n)]
+
+    def functions(self):
+        """(name, start, end, first row, number of nodes) of each function, in file order."""
+        cdef fsm_function *f = <fsm_function *>self.nodes.functions.items
+        return [
+            (self._name(f[i].name), f[i].start, f[i].start + f[i].length, f[i].first_node,
+             f[i].n_nodes)
+            for i in range(self.nodes.functions.n)
+        ]
+
+    def ops_used(self):
+        """Names of the ops that the main graph needs, through the functions that it calls
+        by PartitionedCall or as an op: what saved_model_cli lists. In order of first sight.
+        """
+        cdef bytearray used = bytearray(self.nodes.names.n or 1)
+        cdef uint8_t *to = <uint8_t *><char *>used
+        if fsm_nodes_ops_used(&self.nodes, to):
+            raise MemoryError
+        return [self._name(i) for i in range(self.nodes.names.n) if to[i]]
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        self.shape[0] = self.nodes.nodes.n
+        self.strides[0] = sizeof(fsm_node)
+        view.buf = self.nodes.nodes.items
+        view.obj = self
+        view.len = self.nodes.nodes.n * sizeof(fsm_node)
+        view.itemsize = sizeof(fsm_node)
+        view.readonly = 1
+        view.ndim = 1
+        view.format = ROW_FORMAT if flags & PyBUF_FORMAT else NULL
+        view.shape = self.shape
+        view.strides = self.strides
+        view.suboffsets = NULL
+        view.internal = NULL
+
+
+# --- variables.index ---
+
+cdef class BundleIndex:
+    """variables.index, read whole: its header and a row for each entry.
+
+    Args:
+        lenient: Note what is damaged in ``problems`` and go on with the rest; otherwise
+            the first damage raises CoreError. A file that is no table always does.
+    """
+    cdef fsm_index index
+
+    def __cinit__(self):
+        memset(&self.index, 0, sizeof(self.index))
+
+    def __init__(self, Source source not None, *, bint lenient=False):
+        cdef fsm_error e
+        cdef fsm_status s
+        with nogil:
+            s = fsm_index_read(&self.index, &source.src, lenient, &e)
+        if s:
+            _raise(&e)
+
+    def __dealloc__(self):
+        fsm_index_free(&self.index)
+
+    def __len__(self):
+        """Entries, without the header."""
+        return self.index.n_entries
+
+    @property
+    def total_bytes(self):
+        """Of all entries, as they say themselves; shared bytes count each time."""
+        return self.index.total_bytes
+
+    @property
+    def has_header(self):
+        return self.index.header.present
+
+    @property
+    def n_shards(self):
+        return self.index.header.num_shards
+
+    @property
+    def big_endian(self):
+        return self.index.header.endianness == 1
+
+    @property
+    def n_problems(self):
+        return self.index.n_problems_seen
+
+    def problems(self):
+        """(kind, offset, harmless) of each damage that was noted."""
+        cdef fsm_problem *p = self.index.problems
+        return [
+            (KINDS[<int>p[i].status], p[i].offset, p[i].harmless)
+            for i in range(self.index.n_problems)
+        ]
+
+    def doubles(self):
+        """(groups, redundant entries, their bytes) of what looks stored more than once:
+        equal size, checksum, dtype and shape, at different places."""
+        cdef fsm_doubles found
+        if fsm_doubles_find(&self.index, NULL, &found):
+            raise MemoryError
+        return found.n_groups, found.n_entries, found.bytes
+
+    def key(self, size_t i):
+        """The key of entry i, as bytes."""
+        if i >= self.index.n_entries:
+            raise IndexError(i)
+        cdef uint64_t start = self.index.key_at[i]
+        return (<char *>self.index.keys)[start:self.index.key_at[i + 1]]
+
+    def entry(self, size_t i):
+        """(dtype, shape or None, shard, offset, size, masked crc32c, slices) of entry i."""
+        if i >= self.index.n_entries:
+            raise IndexError(i)
+        cdef uint64_t d
+        shape = None
+        if not self.index.flags[i] & FSM_ENTRY_UNKNOWN_RANK:
+            shape = tuple([
+                self.index.dims[d]
+                for d in range(self.index.dims_at[i], self.index.dims_at[i + 1])
+            ])
+        return (self.index.dtype[i], shape, self.index.shard[i], self.index.offset[i],
+                self.index.size[i], self.index.crc32c[i], self.index.n_slices[i])
+
+
+# --- system calls that os lacks ---
+
+def exchange(bytes a not None, bytes b not None):
+    """Let two paths change places in one step. Returns 0, or an errno."""
+    cdef const char *first = PyBytes_AS_STRING(a)
+    cdef const char *second = PyBytes_AS_STRING(b)
+    cdef int code
+    with nogil:
+        code = fsm_sys_exchange(first, second)
+    return code

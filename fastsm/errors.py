@@ -24,18 +24,48 @@ if TYPE_CHECKING:
 
 
 class CoreError(Exception):
-    """What csrc/ reports: a status and numbers, not yet a sentence.
+    """What csrc/ reports: a kind and numbers, not yet an error for a person.
 
     Never reaches a user: the room that called the core knows the path and the
     place, and raises a FormatError or a CommitError with them.
+
+    Attributes:
+        kind: The name of the fsm_status, without its prefix: "TRUNCATED", "UTF8", ...
+        offset: The byte of the source where it was seen.
+        need, have: What csrc/fsm_base.h says for the kind.
     """
 
-    def __init__(self, status: int, offset: int, need: int, have: int) -> None:
-        super().__init__(status, offset, need, have)
-        self.status = status
+    def __init__(self, kind: str, offset: int, need: int, have: int) -> None:
+        super().__init__(kind, offset, need, have)
+        self.kind = kind
         self.offset = offset
         self.need = need
         self.have = have
+
+    def __str__(self) -> str:
+        words = _CORE_WORDS.get(self.kind, self.kind)
+        return words.format(need=text.count(self.need), have=text.count(self.have))
+
+
+_CORE_WORDS = {
+    "IO": "cannot be read: errno {need}",
+    "CHANGED": "became shorter while it was read",
+    "TRUNCATED": "needs {need} bytes where {have} are left",
+    "VARINT": "holds a number of more than ten bytes",
+    "TAG": "holds no protobuf field here",
+    "WIRE": "holds a field of a wire type that protobuf has not",
+    "GROUP": "holds a group that does not begin or end",
+    "DEPTH": "nests messages deeper than {need}",
+    "UTF8": "holds a string that is not UTF-8",
+    "LIMIT": "goes past a limit of fastsm ({need})",
+    "INVALID": "holds a value that its field cannot have",
+    "MAGIC": "is not a table: its last eight bytes are not a table's magic number",
+    "HANDLE": "points at a block outside the file",
+    "BLOCK": "holds a block whose entries do not fit",
+    "CRC": "holds a block whose checksum does not match",
+    "SNAPPY": "holds a compressed block that does not decode",
+    "ORDER": "holds keys that do not ascend",
+}
 
 
 class FastsmError(Exception):
