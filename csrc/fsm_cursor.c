@@ -135,6 +135,7 @@ fsm_status fsm_cursor_next(fsm_cursor *c, fsm_field *f) {
   if ((s = fsm_read_tag(&p, end, &f->number, &f->wire)))
     return bad_header(c, s, at);
   size_t tag_bytes = (size_t)(p - from);
+  f->tag_end = at + tag_bytes;
   uint64_t left = c->end - at - tag_bytes;
   f->minimal = fsm_is_minimal(from, p);
   switch (f->wire) {

@@ -18,6 +18,7 @@
 typedef struct {
   uint64_t start; /* of the tag */
   uint64_t value; /* varint and fixed: the value; LEN and group: offset of the payload */
+  uint64_t tag_end; /* behind the tag: where a length or a value begins */
   uint64_t end;   /* behind the field; of a group: behind its end tag */
   uint64_t length; /* LEN and group: bytes of payload, else 0 */
   uint32_t number;

@@ -83,6 +83,7 @@ cdef extern from "fsm_cursor.h" nogil:
     ctypedef struct fsm_field:
         uint64_t start
         uint64_t value
+        uint64_t tag_end
         uint64_t end
         uint64_t length
         uint32_t number

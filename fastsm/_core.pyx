@@ -127,12 +127,13 @@ cdef class Field:
         number: The field's number.
         wire: 0 varint, 1 fixed64, 2 length-delimited, 3 group, 5 fixed32.
         start, end: The whole field in the source, tag included.
+        length_at: Behind the tag: where the length varint, or the value, begins.
         at: Where its payload begins (length-delimited and groups); it ends at ``end``.
         value: Varint and fixed: the value, unsigned. Else 0.
     """
     cdef readonly uint32_t number
     cdef readonly int wire
-    cdef readonly uint64_t start, end, at, value
+    cdef readonly uint64_t start, end, length_at, at, value
 
     def __repr__(self):
         return f"Field(number={self.number}, wire={self.wire}, start={self.start}, end={self.end})"
@@ -170,6 +171,7 @@ def scan(Source source not None, spans, size_t limit=1 << 20):
             field.wire = f.wire
             field.start = f.start
             field.end = f.end
+            field.length_at = f.tag_end
             if f.wire == FSM_LEN or f.wire == FSM_GROUP:
                 field.at = f.value
                 field.value = 0
