@@ -17,6 +17,10 @@ bool fsm_handle_parse(const uint8_t *p, size_t n, fsm_handle *handle) {
   return read_handle(&p, p + n, handle);
 }
 
+static size_t handle_size(fsm_handle h) {
+  return fsm_varint_size(h.offset) + fsm_varint_size(h.size);
+}
+
 static bool all_zero(const uint8_t *p, const uint8_t *end) {
   while (p < end)
     if (*p++)
@@ -37,7 +41,9 @@ fsm_status fsm_footer_read(const fsm_src *src, fsm_footer *footer, fsm_error *e)
     return fsm_fail(e, FSM_E_MAGIC, src->size - 8, FSM_TABLE_MAGIC, fsm_load64(magic));
   if (!read_handle(&p, magic, &footer->metaindex) || !read_handle(&p, magic, &footer->index))
     return fsm_fail(e, FSM_E_HANDLE, at + (uint64_t)(p - bytes), 0, 0);
-  footer->padded = all_zero(p, magic);
+  footer->padded = (size_t)(p - bytes) == handle_size(footer->metaindex) +
+                                              handle_size(footer->index) &&
+                   all_zero(p, magic);
   return FSM_OK;
 }
 

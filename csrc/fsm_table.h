@@ -31,7 +31,7 @@ typedef struct {
 
 typedef struct {
   fsm_handle metaindex, index;
-  bool padded; /* zeros between the handles and the magic, as TensorFlow writes */
+  bool padded; /* minimal handles, zeros between them and the magic: as it is written */
 } fsm_footer;
 
 /* FSM_E_TRUNCATED: shorter than a footer. FSM_E_MAGIC. FSM_E_HANDLE: a handle
