@@ -1,0 +1,264 @@
+"""The door to the disk: the only room that writes, renames, links or unlinks.
+
+    system     the system calls, one method each
+    lock       who works on a folder; what a crash left behind
+    items      the files that change, deferred content, digests
+    write      a source onto the disk, read back
+    files      shapes a and b: one file, or one file and fingerprint.pb, in place
+    tree       shape c and --out: a whole folder, exchanged or new
+    record     the backup and the receipt
+    undo       a backup put back
+
+A commit stages everything, checks it, and publishes it by one rename or exchange. At
+every moment a reader finds the old model or the new one.
+"""
+from __future__ import annotations
+
+import errno
+import os
+
+from ..errors import CommitError, CoreError, FastsmError, RefusedError, UsageError
+from ..source import Identity
+from ..text import size
+from .files import Files
+from .items import items_of
+from .lock import FolderLock, clear_beside, clear_inside
+from .system import System
+from .write import Writer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal, NoReturn
+
+    from ..plan import Change, Plan
+    from ..source import Source
+    from .items import Item
+    from .tree import Tree
+
+__all__ = ["Committed", "System", "commit"]
+
+# Errors that another place may not have.
+_ELSEWHERE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV, errno.EBUSY, errno.ENOSYS,
+    errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSPC, errno.EDQUOT,
+}  # fmt: skip
+
+# Statuses of the core, fsm_base.h.
+_IO, _CHANGED = 2, 3
+
+
+class Committed:
+    """What a commit did.
+
+    Attributes:
+        changed: Whether the model differs from the one before.
+        path: Where the model is now, as the caller named it.
+        written: What became of each file, sorted by name.
+        warnings: What the user should know.
+    """
+
+    __slots__ = ("changed", "path", "warnings", "written")
+
+    def __init__(self, path: str, written: list[Change], warnings: list[str]) -> None:
+        self.changed = bool(written)
+        self.path = path
+        self.written = written
+        self.warnings = warnings
+
+    def __repr__(self) -> str:
+        return f"Committed({self.path!r}, changed={self.changed}, written={self.written})"
+
+
+def commit(
+    plan: Plan,
+    *,
+    out: str | None = None,
+    dry_run: bool = False,
+    backup: str | None = None,
+    receipt: str | None = None,
+    sync: bool = True,
+    link: bool = False,
+    check: Callable[[str, Source], object] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    system: System | None = None,
+) -> Committed:
+    """Carry a plan out, whole or not at all.
+
+    An empty plan writes nothing; with ``out`` the model is copied there all the same.
+
+    Args:
+        out: A folder, absent or empty, for the edited model; the model itself stays.
+        dry_run: Find out all that can be found out without writing.
+        backup: A folder, absent or empty, for the old bytes of the files that change;
+            `undo` puts them back.
+        receipt: A file for what was done: digests before and after, untouched ranges.
+        sync: Wait until everything is on the disk. Without it the model survives a killed
+            process, but not a power cut.
+        link: In ``out``, hard links instead of copies of the files that do not change.
+        check: Called with each written file's name and staged bytes before anything is
+            published; what it raises ends the commit.
+        progress: Called with (bytes done, bytes in all).
+        system: The system calls, for tests.
+
+    Raises:
+        UsageError: ``backup`` together with ``out``.
+        RefusedError: The model changed since it was opened, a file lies outside it
+            through a link, or a destination is not absent or empty, or inside the model.
+        CommitError: The disk, or another writer; says which model is there now.
+    """
+    if out is not None and backup is not None:
+        raise UsageError(plan.path, "--out leaves the model as it is: nothing to back up")
+    writer = Writer(plan, system or System(), sync, progress)
+    try:
+        return _commit(writer, out, dry_run, backup, receipt, link, check)
+    except (OSError, CoreError) as error:
+        # Before or after the part that can publish: there is no other model yet.
+        _fail(writer, error, False, out)
+
+
+def _commit(
+    writer: Writer,
+    out: str | None,
+    dry_run: bool,
+    backup: str | None,
+    receipt: str | None,
+    link: bool,
+    check: Callable[[str, Source], object] | None,
+) -> Committed:
+    plan, system = writer.plan, writer.system
+    for folder in (out, backup):
+        if folder is not None:
+            _check_vacant(writer, folder)
+    if receipt is not None:
+        _check_outside(writer, receipt)
+    if plan.empty and out is None:
+        return Committed(plan.path, [], list(plan.warnings))
+
+    lock = FolderLock(system, plan.folder, plan.path, shared=out is not None or dry_run)
+    try:
+        _check_unchanged(writer, lock)
+        keeps = backup is not None or receipt is not None
+        items = items_of(plan, system, elsewhere=out is not None, digests=keeps and not dry_run)
+        shape = _shape(writer, items, out, link, check)
+        if not dry_run:
+            if out is None:
+                clear_inside(system, plan.folder)
+            clear_beside(system, os.path.realpath(plan.folder if out is None else out))
+        _check_space(writer, *shape.space())
+        if not dry_run:
+            _publish(writer, lock, shape, items, out, backup, receipt)
+        warnings = plan.warnings + [i.warning for i in items if i.warning]
+        if not lock.held:
+            warnings.append("this file system has no locks: nothing else may edit the model now")
+        written = [item.change() for item in items if not item.stays()]
+    finally:
+        lock.release()
+    written.sort(key=lambda change: change.name)
+    return Committed(plan.path if out is None else out, written, warnings)
+
+
+def _shape(
+    writer: Writer,
+    items: list[Item],
+    out: str | None,
+    link: bool,
+    check: Callable[[str, Source], object] | None,
+) -> Files | Tree:
+    if out is None and Files.fits(writer.plan.folder, items):
+        return Files(writer, items, check)
+    from .tree import Tree
+
+    return Tree(writer, items, check, out=out, link=link)
+
+
+def _publish(
+    writer: Writer,
+    lock: FolderLock,
+    shape: Files | Tree,
+    items: list[Item],
+    out: str | None,
+    backup: str | None,
+    receipt: str | None,
+) -> None:
+    """Stage, check and publish; after an error leave the old model or the new one."""
+    try:
+        shape.stage()
+        _check_unchanged(writer, lock)
+        shape.publish()
+    except BaseException as error:
+        new = shape.is_new()
+        shape.settle(new)
+        _fail(writer, error, new, out)
+    shape.settle(True)
+
+
+def _fail(writer: Writer, error: BaseException, new: bool, out: str | None) -> NoReturn:
+    """Raise an error in words, with what is on the disk now."""
+    path = writer.plan.path if out is None else out
+    on_disk: Literal["old", "new"] = "new" if new else "old"
+    if isinstance(error, CoreError):
+        if error.status == _CHANGED and not new:
+            raise RefusedError(path, "a file of the model became shorter while it was read")
+        if error.status in (_IO, _CHANGED):
+            shorter = error.status == _CHANGED
+            reason = "the file became shorter" if shorter else os.strerror(error.need)
+            raise CommitError(path, f"{writer.doing}: {reason}", on_disk=on_disk) from error
+    elif isinstance(error, OSError) and not isinstance(error, FastsmError):
+        hint = None
+        if out is None and not new and error.errno in _ELSEWHERE:
+            hint = "--out DIR writes the edited model to another place"
+        reason = error.strerror or str(error)
+        raise CommitError(
+            path, f"{writer.doing}: {reason}", on_disk=on_disk, hint=hint
+        ) from error
+    # An interruption, or an error of the caller's check or progress: it goes on as it is.
+    error.on_disk = on_disk  # type: ignore[attr-defined]
+    raise error
+
+
+def _check_unchanged(writer: Writer, lock: FolderLock) -> None:
+    """Refuse when the model is not the one that the plan was made from."""
+    plan, system = writer.plan, writer.system
+    st = system.stat(plan.folder)
+    if (st.st_dev, st.st_ino) != (plan.device, plan.inode) or not lock.is_on(plan.folder):
+        raise RefusedError(plan.path, "another folder is there since the model was opened")
+    for name, file in plan.reads.items():
+        try:
+            same = Identity(system.stat(os.path.join(plan.folder, name))) == file.identity
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise RefusedError(plan.path, f"{name} changed since it was opened")
+
+
+def _check_vacant(writer: Writer, folder: str) -> None:
+    """Refuse a destination that holds something, or that lies inside the model."""
+    _check_outside(writer, folder)
+    try:
+        names = writer.system.names(folder)
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        raise RefusedError(folder, "is a file; a folder, absent or empty, is wanted") from None
+    if names:
+        raise RefusedError(folder, f"is not empty: it has {names[0]}", hint="name a new folder")
+
+
+def _check_outside(writer: Writer, path: str) -> None:
+    real = os.path.realpath(path)
+    if os.path.join(real, "").startswith(os.path.join(writer.plan.folder, "")):
+        raise RefusedError(path, f"lies inside the model {writer.plan.path}")
+    if not os.path.isdir(os.path.dirname(real)):
+        raise RefusedError(path, f"no folder {os.path.dirname(real)}", hint="make it first")
+
+
+def _check_space(writer: Writer, folder: str, need: int) -> None:
+    writer.doing = "looking for free space"
+    free = writer.system.free(folder)
+    if free is not None and free < need:
+        raise CommitError(
+            writer.plan.path,
+            f"needs {size(need)} free in {folder}, {size(free)} there",
+            on_disk="old",
+        )

@@ -1,0 +1,217 @@
+"""The files that a commit changes: where each lies, what it held, what it will hold.
+
+Deferred content and digests may read gigabytes: they are computed beside the copying,
+each in a thread of its own.
+"""
+from __future__ import annotations
+
+import _thread
+import os
+
+from ..errors import RefusedError
+from ..plan import Change, Deferred, same, whole_file
+from ..source import from_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..plan import Plan
+    from ..source import File, Source
+    from .system import System
+
+# Below this a thread costs more than it saves.
+_LARGE = 8 << 20
+
+_WINDOW = 256 << 10
+
+
+class Task:
+    """A function that is called once: in a thread from now on, or when asked."""
+
+    __slots__ = ("_error", "_function", "_lock", "_value")
+
+    def __init__(self, function: Callable[[], Any], *, now: bool) -> None:
+        self._function: Callable[[], Any] | None = function
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._lock = _thread.allocate_lock()
+        if now:
+            self._lock.acquire()
+            try:
+                _thread.start_new_thread(self._run_beside, ())
+            except RuntimeError:  # no more threads: when asked, then
+                self._lock.release()
+
+    def result(self) -> Any:
+        """What the function returned; raises what it raised."""
+        with self._lock:
+            self._run()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def _run(self) -> None:
+        function, self._function = self._function, None
+        if function is not None:
+            try:
+                self._value = function()
+            except BaseException as error:
+                self._error = error
+
+    def _run_beside(self) -> None:
+        try:
+            self._run()
+        finally:
+            self._lock.release()
+
+
+class Item:
+    """One file that a commit changes.
+
+    Attributes:
+        name: Its path in the model, as the plan has it.
+        place: The path where its bytes lie, after links; for a file to be removed, and
+            for one that lies outside the model, the name.
+        old: The file as it was, None when it is new.
+        warning: What its deferred content had to say.
+    """
+
+    __slots__ = (
+        "_after", "_before", "_deferred", "_new", "_task", "name", "old", "place", "warning",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        place: str,
+        old: File | None,
+        content: Source | Deferred | None,
+        *,
+        beside: bool,
+        digests: bool,
+    ) -> None:
+        self.name = name
+        self.place = place
+        self.old = old
+        self.warning: str | None = None
+        self._new: Source | None = None
+        self._task: Task | None = None
+        self._before: Task | None = None
+        self._after: Task | None = None
+        self._deferred = isinstance(content, Deferred)
+        if isinstance(content, Deferred):
+            self._task = Task(content.function, now=beside)
+        else:
+            self._new = content
+        if digests and old is not None:
+            self._before = Task(lambda: _state(old.source()), now=beside)
+        if digests and not self._deferred:
+            self._after = Task(lambda: _state(self._new), now=beside)
+
+    @property
+    def new(self) -> Source | None:
+        """What it will hold, None when it goes; waits for deferred content."""
+        if self._task is not None:
+            data, self.warning = self._task.result()
+            self._task = None
+            if data is not None:
+                self._new = from_bytes(data)
+        return self._new
+
+    @property
+    def size(self) -> int:
+        """Bytes to write, as far as that is known; deferred content is small."""
+        return 0 if self._new is None else self._new.size
+
+    @property
+    def moved_from(self) -> str | None:
+        """The file that it is, when it only changes its name."""
+        file = None if self.new is None else whole_file(self.new)
+        return file.path if file else None
+
+    def stays(self) -> bool:
+        """Whether it comes out as it was: then it is not touched."""
+        if self.new is None or self.old is None:
+            return self.new is self.old
+        return self._deferred and same(self.old.source(), self.new)
+
+    def change(self) -> Change:
+        """What becomes of it, for the report."""
+        return Change(self.name, self.old, self.new)
+
+    def record(self) -> dict[str, Any]:
+        """Size and digest before and after, for the receipt and the backup."""
+        return {
+            "path": self.name,
+            "before": self._before.result() if self._before else None,
+            "after": self._after.result() if self._after else _state(self.new),
+        }
+
+
+def _state(source: Source | None) -> dict[str, Any] | None:
+    return None if source is None else {"size": source.size, "sha256": digest(source)}
+
+
+def digest(source: Source) -> str:
+    """The SHA-256 of a source, in hexadecimal."""
+    import hashlib
+
+    sha = hashlib.sha256()
+    buffer = memoryview(bytearray(min(_WINDOW, source.size)))
+    at = 0
+    while at < source.size:
+        part = buffer[: source.size - at]
+        source.readinto(at, part)
+        sha.update(part)
+        at += len(part)
+    return sha.hexdigest()
+
+
+def items_of(plan: Plan, system: System, *, elsewhere: bool, digests: bool) -> list[Item]:
+    """The plan's files in the order to write them: known, deferred, to be removed.
+
+    Args:
+        elsewhere: The model is written to another folder, where links that lead out of
+            it become real files.
+
+    Raises:
+        RefusedError: A file lies outside the model, through a link.
+    """
+    writes = sorted(plan.writes.items(), key=lambda w: (isinstance(w[1], Deferred), w[0]))
+    known = [content.size for _, content in writes if not isinstance(content, Deferred)]
+    beside = sum(known) >= _LARGE
+    items = []
+    for name, content in [*writes, *((name, None) for name in sorted(plan.removes))]:
+        old = plan.reads.get(name)
+        if old is None:
+            try:
+                old = system.file(os.path.join(plan.folder, name))
+            except FileNotFoundError:
+                pass
+        place = _place(plan, system, name, content is None, elsewhere)
+        items.append(Item(name, place, old, content, beside=beside, digests=digests))
+    return items
+
+
+def _place(plan: Plan, system: System, name: str, goes: bool, elsewhere: bool) -> str:
+    """Where below the model's folder the bytes of a name lie."""
+    path = os.path.join(plan.folder, name)
+    if goes:  # the link goes, not what it leads to
+        parent, last = os.path.split(path)
+        real = os.path.join(system.realpath(parent), last)
+    else:
+        real = system.realpath(path)
+    if real == path:
+        return name
+    inside = os.path.join(plan.folder, "")
+    if real.startswith(inside):
+        return real[len(inside) :]
+    if elsewhere:
+        return name
+    raise RefusedError(
+        plan.path,
+        f"{name} is a link to {real}, outside the model",
+        hint="--out DIR writes a model of real files",
+    )
