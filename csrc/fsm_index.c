@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fsm_wire.h"
-
 /* ---- memory: every array grows within one budget ---- */
 
 /* The capacity to grow to for `wanted` items, or 0 when the budget forbids. */
@@ -74,242 +72,6 @@ static fsm_status grow_columns(fsm_index *index, size_t wanted) {
   return FSM_OK;
 }
 
-/* ---- messages, by the wire's own rules: any field order, the last of a
- * repeated scalar counts, submessages merge, unknown fields are skipped ---- */
-
-typedef struct {
-  const uint8_t *p, *end;
-} reader;
-
-typedef struct {
-  uint32_t tag;
-  uint64_t value; /* varint and fixed32 */
-  reader inside;  /* length-delimited */
-} field;
-
-#define TAG(number, wire) ((uint32_t)(number) << 3 | (uint32_t)(wire))
-
-static fsm_status take(reader *r, uint64_t n, reader *taken) {
-  if (n > (uint64_t)(r->end - r->p))
-    return FSM_E_TRUNCATED;
-  *taken = (reader){r->p, r->p + n};
-  r->p += n;
-  return FSM_OK;
-}
-
-static fsm_status skip_group(reader *r, uint32_t group, unsigned depth);
-
-static fsm_status read_value(reader *r, uint32_t number, fsm_wire wire, unsigned depth,
-                             field *f) {
-  fsm_status s;
-  switch (wire) {
-  case FSM_VARINT:
-    return fsm_read_varint(&r->p, r->end, &f->value);
-  case FSM_FIXED64:
-    return take(r, 8, &f->inside);
-  case FSM_FIXED32:
-    s = take(r, 4, &f->inside);
-    f->value = s ? 0 : fsm_load32(f->inside.p);
-    return s;
-  case FSM_LEN:
-    s = fsm_read_varint(&r->p, r->end, &f->value);
-    return s ? s : take(r, f->value, &f->inside);
-  case FSM_GROUP:
-    return depth < FSM_MAX_DEPTH ? skip_group(r, number, depth + 1) : FSM_E_DEPTH;
-  case FSM_END_GROUP:
-    return FSM_E_GROUP;
-  }
-  return FSM_E_WIRE;
-}
-
-static fsm_status skip_group(reader *r, uint32_t group, unsigned depth) {
-  for (;;) {
-    uint32_t number;
-    fsm_wire wire;
-    field skipped;
-    fsm_status s = fsm_read_tag(&r->p, r->end, &number, &wire);
-    if (!s && wire == FSM_END_GROUP)
-      return number == group ? FSM_OK : FSM_E_GROUP;
-    if (!s)
-      s = read_value(r, number, wire, depth, &skipped);
-    if (s)
-      return s;
-  }
-}
-
-/* On failure r->p stays at the offending byte. */
-static fsm_status next_field(reader *r, field *f) {
-  uint32_t number;
-  fsm_wire wire;
-  fsm_status s = fsm_read_tag(&r->p, r->end, &number, &wire);
-  if (s)
-    return s;
-  f->tag = TAG(number, wire);
-  return read_value(r, number, wire, 0, f);
-}
-
-/* Carry the place of a failure inside a submessage out to its parent. */
-static fsm_status within(reader *r, const field *f, fsm_status s) {
-  if (s)
-    r->p = f->inside.p;
-  return s;
-}
-
-static fsm_status check_fields(reader *r) {
-  fsm_status s = FSM_OK;
-  field f;
-  while (!s && r->p < r->end)
-    s = next_field(r, &f);
-  return s;
-}
-
-/* TensorSliceProto: only counted, but a broken one breaks its entry. */
-static fsm_status check_slice(reader *r) {
-  fsm_status s = FSM_OK;
-  field f;
-  while (!s && r->p < r->end) {
-    s = next_field(r, &f);
-    if (!s && f.tag == TAG(1, FSM_LEN))
-      s = within(r, &f, check_fields(&f.inside));
-  }
-  return s;
-}
-
-static fsm_status read_dim(fsm_index *index, reader *r) {
-  int64_t size = 0;
-  while (r->p < r->end) {
-    field f;
-    fsm_status s = next_field(r, &f);
-    if (s)
-      return s;
-    if (f.tag == TAG(1, FSM_VARINT))
-      size = (int64_t)f.value;
-  }
-  fsm_status s = grow(index, &index->dims, &index->dims_capacity, index->n_dims + 1,
-                      sizeof *index->dims);
-  if (!s)
-    index->dims[index->n_dims++] = size;
-  return s;
-}
-
-static fsm_status read_shape(fsm_index *index, reader *r, uint8_t *flags) {
-  fsm_status s = FSM_OK;
-  while (!s && r->p < r->end) {
-    field f;
-    s = next_field(r, &f);
-    if (s)
-      return s;
-    if (f.tag == TAG(2, FSM_LEN))
-      s = within(r, &f, read_dim(index, &f.inside));
-    else if (f.tag == TAG(3, FSM_VARINT))
-      *flags = (uint8_t)(f.value ? *flags | FSM_ENTRY_UNKNOWN_RANK
-                                 : *flags & ~FSM_ENTRY_UNKNOWN_RANK);
-  }
-  return s;
-}
-
-/* An entry's scalars; its dimensions go straight into the index. */
-typedef struct {
-  int32_t dtype, shard;
-  int64_t offset, size;
-  uint32_t crc32c, n_slices;
-  uint8_t flags;
-} entry;
-
-static fsm_status read_entry_message(fsm_index *index, reader *r, entry *t) {
-  fsm_status s = FSM_OK;
-  while (!s && r->p < r->end) {
-    field f;
-    s = next_field(r, &f);
-    if (s)
-      return s;
-    switch (f.tag) {
-    case TAG(1, FSM_VARINT):
-      t->dtype = (int32_t)(uint32_t)f.value;
-      break;
-    case TAG(2, FSM_LEN):
-      t->flags |= FSM_ENTRY_HAS_SHAPE;
-      s = within(r, &f, read_shape(index, &f.inside, &t->flags));
-      break;
-    case TAG(3, FSM_VARINT):
-      t->shard = (int32_t)(uint32_t)f.value;
-      break;
-    case TAG(4, FSM_VARINT):
-      t->offset = (int64_t)f.value;
-      break;
-    case TAG(5, FSM_VARINT):
-      t->size = (int64_t)f.value;
-      break;
-    case TAG(6, FSM_FIXED32):
-      t->crc32c = (uint32_t)f.value;
-      break;
-    case TAG(7, FSM_LEN):
-      t->n_slices++;
-      s = within(r, &f, check_slice(&f.inside));
-      break;
-    }
-  }
-  return s;
-}
-
-static fsm_status read_bad_consumers(fsm_bundle_header *h, reader *r) {
-  fsm_status s = FSM_OK;
-  uint64_t version;
-  while (!s && r->p < r->end) {
-    s = fsm_read_varint(&r->p, r->end, &version);
-    h->refuses_this_version |= !s && (uint32_t)version == FSM_BUNDLE_VERSION;
-  }
-  return s;
-}
-
-static fsm_status read_version(fsm_bundle_header *h, reader *r) {
-  fsm_status s = FSM_OK;
-  while (!s && r->p < r->end) {
-    field f;
-    s = next_field(r, &f);
-    if (s)
-      return s;
-    switch (f.tag) {
-    case TAG(1, FSM_VARINT):
-      h->producer = (int32_t)(uint32_t)f.value;
-      break;
-    case TAG(2, FSM_VARINT):
-      h->min_consumer = (int32_t)(uint32_t)f.value;
-      break;
-    case TAG(3, FSM_VARINT):
-      h->refuses_this_version |= (uint32_t)f.value == FSM_BUNDLE_VERSION;
-      break;
-    case TAG(3, FSM_LEN): /* packed */
-      s = within(r, &f, read_bad_consumers(h, &f.inside));
-      break;
-    }
-  }
-  return s;
-}
-
-static fsm_status read_header_message(fsm_bundle_header *h, reader *r) {
-  fsm_status s = FSM_OK;
-  while (!s && r->p < r->end) {
-    field f;
-    s = next_field(r, &f);
-    if (s)
-      return s;
-    switch (f.tag) {
-    case TAG(1, FSM_VARINT):
-      h->num_shards = (int32_t)(uint32_t)f.value;
-      break;
-    case TAG(2, FSM_VARINT):
-      h->endianness = (int32_t)(uint32_t)f.value;
-      break;
-    case TAG(3, FSM_LEN):
-      h->has_version = true;
-      s = within(r, &f, read_version(h, &f.inside));
-      break;
-    }
-  }
-  return s;
-}
-
 /* ---- the walk ---- */
 
 typedef struct {
@@ -319,6 +81,7 @@ typedef struct {
   fsm_error *e;
   fsm_block index_block, data;
   fsm_entries separators, entries;
+  fsm_bundle_entry entry;
   uint64_t data_end; /* of the last sound data block */
   uint64_t unread;   /* bytes of the file not yet taken by a data block */
 } walk;
@@ -401,17 +164,24 @@ static fsm_status problem_at(walk *w, fsm_place place, fsm_status s, uint64_t of
   return problem(w, place, &(fsm_error){s, offset, need, have});
 }
 
-static fsm_status add_row(walk *w, const entry *t) {
+static fsm_status add_row(walk *w) {
   fsm_index *index = w->index;
+  const fsm_bundle_entry *t = &w->entry;
   const fsm_entries *it = &w->entries;
   size_t i = index->n_entries;
   size_t keys_size = (size_t)index->key_at[i];
   fsm_status s = grow(index, &index->keys, &index->keys_capacity, keys_size + it->key_size + 1,
                       1);
   if (!s)
+    s = grow(index, &index->dims, &index->dims_capacity, index->n_dims + t->n_dims,
+             sizeof *index->dims);
+  if (!s)
     s = grow_columns(index, i + 1);
   if (s)
     return s;
+  if (t->n_dims)
+    memcpy(index->dims + index->n_dims, t->dims, t->n_dims * sizeof *t->dims);
+  index->n_dims += t->n_dims;
   memcpy(index->keys + keys_size, it->key, it->key_size);
   index->key_at[i + 1] = keys_size + it->key_size;
   index->dims_at[i + 1] = index->n_dims;
@@ -443,24 +213,22 @@ static fsm_status read_entry(walk *w) {
   if (s)
     return s;
   bool is_header = it->key_size == 0 && !index->header.present;
-  reader r = {it->value, it->value + it->value_size};
-  entry t = {0};
+  const uint8_t *p = it->value, *end = it->value + it->value_size;
   if (is_header) {
     index->header.present = true;
-    s = read_header_message(&index->header, &r);
+    s = fsm_bundle_header_parse(&index->header, &p, end);
   } else {
-    s = read_entry_message(index, &r, &t);
+    s = fsm_bundle_entry_parse(&w->entry, &p, end);
     if (!s)
-      s = add_row(w, &t);
+      s = add_row(w);
   }
   if (!s)
     return FSM_OK;
-  index->n_dims = (size_t)index->dims_at[index->n_entries];
-  uint64_t offset = fsm_block_offset(&w->data, (size_t)(r.p - w->data.body));
+  uint64_t offset = fsm_block_offset(&w->data, (size_t)(p - w->data.body));
   if (s == FSM_E_LIMIT || s == FSM_E_NOMEM)
     return fsm_fail(w->e, s, offset, index->budget, index->memory);
   return problem_at(w, is_header ? FSM_PLACE_HEADER : FSM_PLACE_ENTRY, s, offset, 0,
-                    (uint64_t)(r.end - r.p));
+                    (uint64_t)(end - p));
 }
 
 static fsm_status restarts_problem(walk *w, fsm_place place, const fsm_block *block) {
@@ -627,6 +395,7 @@ fsm_status fsm_index_read(fsm_index *index, const fsm_src *src, bool lenient, fs
   fsm_block_free(&w.data);
   fsm_entries_free(&w.separators);
   fsm_entries_free(&w.entries);
+  fsm_bundle_entry_free(&w.entry);
   return s;
 }
 

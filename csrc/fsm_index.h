@@ -7,6 +7,7 @@
 #ifndef FSM_INDEX_H
 #define FSM_INDEX_H
 
+#include "fsm_bundle.h"
 #include "fsm_table.h"
 
 /* Columns, keys and dimensions together may take this many bytes for each byte
@@ -21,19 +22,6 @@
  * for messages, which cut them shorter still. */
 #define FSM_INDEX_MAX_PROBLEMS 1000
 #define FSM_PROBLEM_MAX_KEY 1024
-
-/* The bundle format this reads: TensorFlow's kTensorBundleVersion. */
-#define FSM_BUNDLE_VERSION 1
-
-typedef struct {
-  bool present;     /* there is an entry with the empty key */
-  bool has_version; /* TensorFlow accepts a header without */
-  int32_t num_shards;
-  int32_t endianness; /* 0 little, 1 big */
-  int32_t producer;
-  int32_t min_consumer;
-  bool refuses_this_version; /* bad_consumers names FSM_BUNDLE_VERSION */
-} fsm_bundle_header;
 
 typedef enum {
   FSM_PLACE_FOOTER,
@@ -66,11 +54,6 @@ typedef struct {
   uint8_t type;
   uint32_t n_entries; /* rows that came from it */
 } fsm_index_block;
-
-enum {
-  FSM_ENTRY_HAS_SHAPE = 1, /* TensorFlow always writes one, empty for a scalar */
-  FSM_ENTRY_UNKNOWN_RANK = 2
-};
 
 typedef struct {
   fsm_footer footer;
