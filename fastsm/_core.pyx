@@ -144,11 +144,17 @@ cdef enum:
     SCAN_WINDOW = 4096
 
 
-def scan(Source source not None, spans, size_t limit=1 << 20):
+def scan(Source source not None, spans, *, uint32_t only=0, size_t most=1 << 20):
     """The fields of the message in these spans, in file order, as a list of Field.
 
-    Nothing is entered: a payload is stepped over, whatever its size. Raises CoreError
-    where the wire format is broken, or when there are more than limit fields.
+    Nothing is entered: a payload is stepped over, whatever its size.
+
+    Args:
+        only: List the fields with this number alone; 0: all.
+        most: Stop after so many fields. Without ``only``, more is an error (LIMIT): a file
+            must not decide how many objects are made of it.
+
+    Raises CoreError where the wire format is broken.
     """
     cdef uint8_t window[SCAN_WINDOW]
     cdef fsm_cursor c
@@ -163,8 +169,12 @@ def scan(Source source not None, spans, size_t limit=1 << 20):
         while not fsm_cursor_done(&c):
             if fsm_cursor_next(&c, &f):
                 _raise(&c.error)
-            if len(out) == limit:
-                e = fsm_error(FSM_E_LIMIT, f.start, limit, 0)
+            if only and f.number != only:
+                continue
+            if <size_t>len(out) == most:
+                if only:
+                    return out
+                e = fsm_error(FSM_E_LIMIT, f.start, most, 0)
                 _raise(&e)
             field = Field.__new__(Field)
             field.number = f.number
@@ -180,6 +190,29 @@ def scan(Source source not None, spans, size_t limit=1 << 20):
                 field.value = f.value
             out.append(field)
     return out
+
+
+def count(Source source not None, spans, uint32_t number):
+    """How many length-delimited fields with this number the message in these spans has."""
+    cdef Spans where = Spans(spans)
+    cdef uint8_t window[SCAN_WINDOW]
+    cdef fsm_cursor c
+    cdef fsm_field f
+    cdef fsm_status s = FSM_OK
+    cdef uint64_t n = 0
+    cdef size_t i
+    fsm_cursor_init(&c, &source.src, window, SCAN_WINDOW)
+    with nogil:
+        for i in range(where.n):
+            s = fsm_cursor_span(&c, where.items[i].start, where.items[i].end)
+            while not s and not fsm_cursor_done(&c):
+                s = fsm_cursor_next(&c, &f)
+                n += not s and f.number == number and f.wire == FSM_LEN
+            if s:
+                break
+    if s:
+        _raise(&c.error)
+    return n
 
 
 # --- fingerprints ---

@@ -45,6 +45,21 @@ class Reader:
         except CoreError as e:
             raise self.error(e, place) from None
 
+    def first(self, spans: Spans, number: int, place: str) -> Field | None:
+        """The first field with this number; what comes after it is not read."""
+        try:
+            found = _core.scan(self.source, spans, only=number, most=1)
+        except CoreError as e:
+            raise self.error(e, place) from None
+        return found[0] if found else None
+
+    def count(self, spans: Spans, number: int, place: str) -> int:
+        """How many length-delimited fields with this number the message has."""
+        try:
+            return _core.count(self.source, spans, number)
+        except CoreError as e:
+            raise self.error(e, place) from None
+
     def text(self, field: Field, place: str) -> str:
         """The string in a field. Raises FormatError when it is not UTF-8 or too long."""
         data = self.bytes(field, place)

@@ -1,0 +1,556 @@
+"""What a SavedModel says, parsed when it is touched: owner and spans, nothing copied.
+
+A singular message may occur several times in a file and then is one message, merged;
+so every view holds a list of spans. The last of equal map keys counts, and of a oneof
+the last member: what protobuf does when it parses.
+Source: tensorflow/core/protobuf/meta_graph.proto and saved_model.proto (2.21).
+"""
+from __future__ import annotations
+
+from . import _core, dtypes
+from .errors import CoreError, FormatError
+from .reader import LEN, VARINT, last, merged, signed
+from .record import Record
+from .text import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from ._core import Field, NodeIndex
+    from .graph.objects import ObjectGraph
+    from .reader import Reader, Spans
+
+#: Keys of signature_def that hold no signature but name an op.
+#: Source: tensorflow/cc/saved_model/constants.h (kSavedModelInitOpSignatureKey, ...).
+INIT_OP = "__saved_model_init_op"
+TRAIN_OP = "__saved_model_train_op"
+RESERVED = frozenset([INIT_OP, TRAIN_OP])
+
+#: Where an init op may be named, in the order in which the loaders look.
+#: Source: tensorflow/cc/saved_model/loader_util.cc GetInitOp.
+INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
+
+#: The collection that holds assets where asset_file_def is empty.
+ASSETS_COLLECTION = "saved_model_assets"
+
+PREDICT = "tensorflow/serving/predict"
+
+
+def map_entries(reader: Reader, fields: Iterable[Field], number: int, place: str) -> dict[str, Spans]:
+    """The entries of a ``map<string, Message>`` field: key -> spans of the value.
+
+    In file order; the last of equal keys counts and takes the place of the first.
+    """
+    out: dict[str, Spans] = {}
+    for f in fields:
+        if f.number != number or f.wire != LEN:
+            continue
+        inner = reader.fields([(f.at, f.end)], place)
+        key = last(inner, 1)
+        out[reader.text(key, place) if key else ""] = merged(inner, 2)
+    return out
+
+
+def chosen(fields: Iterable[Field], members: tuple[int, ...]) -> list[Field]:
+    """The occurrences that count of a oneof: those of its last member, unbroken."""
+    run: list[Field] = []
+    for f in fields:
+        if f.number in members and f.wire == LEN:
+            if run and run[0].number != f.number:
+                run = []
+            run.append(f)
+    return run
+
+
+class TensorInfo(Record):
+    """A tensor of a signature.
+
+    Attributes:
+        name: The tensor in the graph, ``x:0``; the values of a sparse one; "" where the
+            encoding has no single name.
+        dtype: ``float32``; a number TensorFlow does not know: ``dtype 77``.
+        shape: Dimensions, None for an unknown one; None for an unknown rank.
+        encoding: "name", "coo_sparse", "composite_tensor", or "" when none is set.
+        indices, dense_shape: The other two tensors of a sparse one.
+        type_spec: The class of a composite one, ``RaggedTensorSpec``.
+        components: The tensors that a composite one is made of.
+        dtype_number: The DataType as the file has it.
+        dims: The sizes as the file has them, -1 for unknown; None for an unknown rank.
+    """
+
+    __slots__ = (
+        "components", "dense_shape", "dims", "dtype", "dtype_number", "encoding",
+        "indices", "name", "shape", "type_spec",
+    )  # fmt: skip
+
+    def __init__(self, reader: Reader, spans: Spans, place: str, depth: int = 0) -> None:
+        fields = reader.fields(spans, place)
+        number = last(fields, 2, VARINT)
+        self.dtype_number = number.value & 0xFFFFFFFF if number else 0
+        self.dtype = dtypes.name(self.dtype_number)
+        self.dims = read_shape(reader, merged(fields, 3), place)
+        self.shape = (
+            None if self.dims is None else tuple([None if d < 0 else d for d in self.dims])
+        )
+        self.name = ""
+        self.encoding = ""
+        self.indices: str | None = None
+        self.dense_shape: str | None = None
+        self.type_spec: str | None = None
+        self.components: tuple[TensorInfo, ...] = ()
+        encoding = chosen(fields, (1, 4, 5))
+        if not encoding:
+            return
+        inner = [(f.at, f.end) for f in encoding]
+        if encoding[0].number == 1:
+            self.encoding = "name"
+            self.name = reader.text(encoding[-1], place)
+        elif encoding[0].number == 4:
+            self.encoding = "coo_sparse"
+            parts = reader.fields(inner, place)
+            names = [last(parts, n) for n in (1, 2, 3)]
+            self.name, self.indices, self.dense_shape = (
+                reader.text(f, place) if f else "" for f in names
+            )
+        else:
+            self.encoding = "composite_tensor"
+            self._read_composite(reader, inner, place, depth)
+
+    def _read_composite(self, reader: Reader, spans: Spans, place: str, depth: int) -> None:
+        if depth > 50:  # protobuf stops at 100 messages, two a level
+            raise FormatError(reader.path, "nests composite tensors too deep", place=place)
+        fields = reader.fields(spans, place)
+        spec = reader.fields(merged(fields, 1), place)
+        name = last(spec, 3)
+        number = last(spec, 1, VARINT)
+        if name and name.end > name.at:
+            self.type_spec = reader.text(name, place)
+        elif number:
+            self.type_spec = _TYPE_SPECS.get(number.value, f"type spec {number.value}")
+        self.components = tuple(
+            TensorInfo(reader, [(f.at, f.end)], f"{place}.components[{i}]", depth + 1)
+            for i, f in enumerate(f for f in fields if f.number == 2 and f.wire == LEN)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"name": self.name, "dtype": self.dtype}
+        out["shape"] = None if self.shape is None else list(self.shape)
+        if self.encoding != "name":
+            out["encoding"] = self.encoding
+        for n in ("indices", "dense_shape", "type_spec"):
+            if getattr(self, n) is not None:
+                out[n] = getattr(self, n)
+        if self.components:
+            out["components"] = [c.to_dict() for c in self.components]
+        return out
+
+    def __repr__(self) -> str:
+        parts = [f"name={self.name!r}", f"dtype={self.dtype!r}", f"shape={self.shape!r}"]
+        if self.encoding != "name":
+            parts.append(f"encoding={self.encoding!r}")
+        if self.components:
+            parts.append(f"components={self.components!r}")
+        return f"TensorInfo({', '.join(parts)})"
+
+    def spec(self) -> str:
+        """``float32[?, 64]``; ``float32[...]`` for an unknown rank."""
+        if self.encoding == "composite_tensor" and self.components:
+            inside = ", ".join(c.spec() for c in self.components)
+            return f"{printable(self.type_spec or 'composite')}({inside})"
+        dims = "..." if self.shape is None else ", ".join(
+            "?" if d is None else str(d) for d in self.shape
+        )
+        sparse = "sparse " if self.encoding == "coo_sparse" else ""
+        return f"{sparse}{self.dtype}[{dims}]"
+
+
+#: Source: tensorflow/core/protobuf/struct.proto TypeSpecProto.TypeSpecClass.
+_TYPE_SPECS = {
+    1: "SparseTensorSpec", 2: "IndexedSlicesSpec", 3: "RaggedTensorSpec", 4: "TensorArraySpec",
+    5: "DatasetSpec", 6: "IteratorSpec", 7: "OptionalSpec", 8: "PerReplicaSpec",
+    9: "VariableSpec", 10: "RowPartitionSpec", 12: "RegisteredTypeSpec", 13: "ExtensionTypeSpec",
+}  # fmt: skip
+
+
+def read_shape(reader: Reader, spans: Spans, place: str) -> tuple[int, ...] | None:
+    """A TensorShapeProto: its sizes, -1 for unknown ones; None for an unknown rank."""
+    dims: list[int] = []
+    unknown_rank = False
+    for f in reader.fields(spans, place):
+        if f.number == 2 and f.wire == LEN:
+            size = last(reader.fields([(f.at, f.end)], place), 1, VARINT)
+            dims.append(signed(size.value) if size else 0)
+        elif f.number == 3 and f.wire == VARINT:
+            unknown_rank = f.value != 0
+    return None if unknown_rank else tuple(dims)
+
+
+class Default(Record):
+    """The value that a signature gives an input that the caller leaves out."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, reader: Reader, spans: Spans, place: str) -> None:
+        fields = reader.fields(spans, place)
+        number = last(fields, 1, VARINT)
+        self.dtype = dtypes.name(number.value & 0xFFFFFFFF if number else 0)
+        self.shape = read_shape(reader, merged(fields, 2), place)
+
+
+class Signature(Record):
+    """A SignatureDef: what can be asked of a meta graph, and by which names.
+
+    Attributes:
+        key: Its name in signature_def.
+        inputs, outputs: Name -> TensorInfo, in file order.
+        method_name: ``tensorflow/serving/predict``, or what else the file says.
+        defaults: Input name -> Default, for inputs that may be left out.
+    """
+
+    __slots__ = ("defaults", "inputs", "key", "method_name", "outputs")
+
+    def __init__(self, reader: Reader, key: str, spans: Spans, place: str) -> None:
+        fields = reader.fields(spans, place)
+        self.key = key
+        self.inputs = _tensor_infos(reader, fields, 1, f"{place}.inputs")
+        self.outputs = _tensor_infos(reader, fields, 2, f"{place}.outputs")
+        method = last(fields, 3)
+        self.method_name = reader.text(method, place) if method else ""
+        self.defaults = {
+            name: Default(reader, where, f"{place}.defaults[{name!r}]")
+            for name, where in map_entries(reader, fields, 4, f"{place}.defaults").items()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        out: dict[str, Any] = {
+            "inputs": {n: t.to_dict() for n, t in self.inputs.items()},
+            "outputs": {n: t.to_dict() for n, t in self.outputs.items()},
+            "method_name": self.method_name,
+        }
+        if self.defaults:
+            out["defaults"] = {n: d.to_dict() for n, d in self.defaults.items()}
+        return out
+
+
+def _tensor_infos(
+    reader: Reader, fields: list[Field], number: int, place: str
+) -> dict[str, TensorInfo]:
+    return {
+        name: TensorInfo(reader, spans, f'{place}["{printable(name)}"]')
+        for name, spans in map_entries(reader, fields, number, place).items()
+    }
+
+
+class Asset(Record):
+    """An AssetFileDef: a file under ``assets/`` and the tensor that is fed its path.
+
+    Attributes:
+        filename: As the file says it, relative to ``assets/``; not checked here.
+        tensor: The tensor's name.
+    """
+
+    __slots__ = ("filename", "tensor")
+
+    def __init__(self, reader: Reader, spans: Spans, place: str) -> None:
+        fields = reader.fields(spans, place)
+        filename = last(fields, 2)
+        self.filename = reader.text(filename, place) if filename else ""
+        self.tensor = TensorInfo(reader, merged(fields, 1), f"{place}.tensor_info").name
+
+
+class InitOp(Record):
+    """The op that the session loaders run once the variables are restored.
+
+    Attributes:
+        name: The op; found where the loaders look first.
+        source: ``signature`` or the name of the collection it was found in.
+    """
+
+    __slots__ = ("name", "source")
+
+    def __init__(self, name: str, source: str) -> None:
+        self.name = name
+        self.source = source
+
+
+class Saver(Record):
+    """A SaverDef: how the session loaders restore the variables."""
+
+    __slots__ = ("filename_tensor", "restore_op", "save_tensor", "sharded", "version")
+
+    def __init__(self, reader: Reader, spans: Spans, place: str) -> None:
+        fields = reader.fields(spans, place)
+        names = [last(fields, n) for n in (1, 2, 3)]
+        self.filename_tensor, self.save_tensor, self.restore_op = (
+            reader.text(f, place) if f else "" for f in names
+        )
+        sharded = last(fields, 5, VARINT)
+        self.sharded = bool(sharded and sharded.value)
+        version = last(fields, 7, VARINT)
+        self.version = ("legacy", "V1", "V2")[version.value] if version and version.value < 3 else (
+            "legacy" if not version else str(version.value)
+        )
+
+
+class MetaGraph:
+    """One MetaGraphDef of a model; everything but its place is read when asked for.
+
+    Attributes:
+        index: Its position in the file.
+        place: ``meta_graphs[0]``, as errors name it.
+        reader, spans: Where it lies; ``fields`` are its own fields.
+    """
+
+    __slots__ = ("_cache", "_fields", "index", "place", "reader", "spans")
+
+    def __init__(self, reader: Reader, index: int, spans: Spans) -> None:
+        self.reader = reader
+        self.index = index
+        self.spans = spans
+        self.place = f"meta_graphs[{index}]"
+        self._fields: list[Field] | None = None
+        self._cache: dict[str, Any] = {}
+
+    @property
+    def fields(self) -> list[Field]:
+        if self._fields is None:
+            self._fields = self.reader.fields(self.spans, self.place)
+        return self._fields
+
+    def __repr__(self) -> str:
+        return (
+            f"<MetaGraph {self.index} {sorted(self.tag_set)}: "
+            f"{len(self.signatures)} signatures, {self.n_nodes} nodes>"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two meta graphs say the same; graphs are compared by their counts."""
+        return isinstance(other, MetaGraph) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.index, self.tag_set))
+
+    # -- meta info --
+
+    @property
+    def info(self) -> list[Field]:
+        """The fields of its MetaInfoDef."""
+        if "info" not in self._cache:
+            self._cache["info"] = self.reader.fields(
+                merged(self.fields, 1), f"{self.place}.meta_info_def"
+            )
+        fields: list[Field] = self._cache["info"]
+        return fields
+
+    def _info_text(self, number: int) -> str:
+        f = last(self.info, number)
+        return self.reader.text(f, f"{self.place}.meta_info_def") if f else ""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags in file order, repeated ones included."""
+        if "tags" not in self._cache:
+            place = f"{self.place}.meta_info_def.tags"
+            self._cache["tags"] = tuple(
+                self.reader.text(f, place) for f in self.info if f.number == 4 and f.wire == LEN
+            )
+        tags: tuple[str, ...] = self._cache["tags"]
+        return tags
+
+    @property
+    def tag_set(self) -> frozenset[str]:
+        """What a loader matches: the whole set, and nothing but it."""
+        return frozenset(self.tags)
+
+    @property
+    def tensorflow_version(self) -> str:
+        """Who wrote it, ``2.21.0``; old writers left "" or ``0.12.head``."""
+        return self._info_text(5)
+
+    @property
+    def tensorflow_git_version(self) -> str:
+        return self._info_text(6)
+
+    # -- signatures --
+
+    @property
+    def signature_defs(self) -> dict[str, Signature]:
+        """All of signature_def, the reserved keys that name an op included."""
+        if "signature_defs" not in self._cache:
+            place = f"{self.place}.signature_def"
+            entries = map_entries(self.reader, self.fields, 5, place)
+            self._cache["signature_defs"] = {
+                key: Signature(self.reader, key, spans, f'{place}["{printable(key)}"]')
+                for key, spans in entries.items()
+            }
+        defs: dict[str, Signature] = self._cache["signature_defs"]
+        return defs
+
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        """Key -> Signature, in file order, without the reserved keys."""
+        return {k: s for k, s in self.signature_defs.items() if k not in RESERVED}
+
+    # -- collections --
+
+    @property
+    def collections(self) -> dict[str, Spans]:
+        """collection_def: name -> spans of its CollectionDef, in file order."""
+        if "collections" not in self._cache:
+            self._cache["collections"] = map_entries(
+                self.reader, self.fields, 4, f"{self.place}.collection_def"
+            )
+        found: dict[str, Spans] = self._cache["collections"]
+        return found
+
+    def _collection_values(self, name: str, kind: int) -> list[Field]:
+        """The values of a collection, if they are of this kind (1 node names, 5 Any)."""
+        place = f'{self.place}.collection_def["{name}"]'
+        run = chosen(
+            self.reader.fields(self.collections.get(name, []), place), (1, 2, 3, 4, 5)
+        )
+        if not run or run[0].number != kind:
+            return []
+        inner = self.reader.fields([(f.at, f.end) for f in run], place)
+        return [f for f in inner if f.number == 1 and f.wire == LEN]
+
+    @property
+    def init_op(self) -> InitOp | None:
+        """What the session loaders run after restoring, or None."""
+        if INIT_OP in self.signature_defs:
+            outputs = self.signature_defs[INIT_OP].outputs
+            if INIT_OP in outputs:
+                return InitOp(outputs[INIT_OP].name, "signature")
+        for name in INIT_COLLECTIONS:
+            values = self._collection_values(name, 1)
+            if values:
+                place = f'{self.place}.collection_def["{name}"]'
+                return InitOp(self.reader.text(values[0], place), name)
+        return None
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        """Its asset definitions: asset_file_def, or where that is empty the collection.
+
+        Source: tensorflow/cc/saved_model/loader_util.cc GetAssetFileDefs.
+        """
+        place = f"{self.place}.asset_file_def"
+        own = [f for f in self.fields if f.number == 6 and f.wire == LEN]
+        if own:
+            return tuple(
+                Asset(self.reader, [(f.at, f.end)], f"{place}[{i}]") for i, f in enumerate(own)
+            )
+        place = f'{self.place}.collection_def["{ASSETS_COLLECTION}"]'
+        out = []
+        for i, f in enumerate(self._collection_values(ASSETS_COLLECTION, 5)):
+            here = f"{place}[{i}]"
+            wrapped = self.reader.fields([(f.at, f.end)], here)
+            url, value = last(wrapped, 1), last(wrapped, 2)
+            name = self.reader.text(url, here) if url else ""
+            # Any: what stands before the last slash is free.
+            if name.rpartition("/")[2] != "tensorflow.AssetFileDef":
+                raise FormatError(
+                    self.reader.path,
+                    f"holds {printable(name) or 'nothing'} where an AssetFileDef belongs",
+                    offset=f.start,
+                    place=here,
+                )
+            spans = [(value.at, value.end)] if value else []
+            out.append(Asset(self.reader, spans, here))
+        return tuple(out)
+
+    @property
+    def saver(self) -> Saver | None:
+        spans = merged(self.fields, 3)
+        return Saver(self.reader, spans, f"{self.place}.saver_def") if spans else None
+
+    # -- the graph --
+
+    @property
+    def graph_spans(self) -> Spans:
+        return merged(self.fields, 2)
+
+    def node_index(self, depth: int) -> NodeIndex:
+        """The nodes of graph and functions: 0 counts, 1 names too, 2 a row each."""
+        key = f"nodes{depth}"
+        if key not in self._cache:
+            try:
+                self._cache[key] = _core.NodeIndex(self.reader.source, self.graph_spans, depth)
+            except CoreError as e:
+                raise self.reader.error(e, f"{self.place}.graph_def") from None
+        index: NodeIndex = self._cache[key]
+        return index
+
+    @property
+    def n_nodes(self) -> int:
+        """Nodes of the main graph."""
+        return self.node_index(0).n_nodes
+
+    @property
+    def n_functions(self) -> int:
+        return self.node_index(0).n_functions
+
+    @property
+    def n_function_nodes(self) -> int:
+        return self.node_index(0).n_function_nodes
+
+    def ops(self) -> list[str]:
+        """The ops that the main graph needs, sorted: its own, and those of the functions
+        that it reaches as saved_model_cli reaches them."""
+        return sorted(n.decode("utf-8", "replace") for n in self.node_index(1).ops_used())
+
+    def functions(self) -> list[str]:
+        """The names of the function library, in file order."""
+        return [f[0].decode("utf-8", "replace") for f in self.node_index(1).functions()]
+
+    # -- the object graph --
+
+    @property
+    def object_spans(self) -> Spans:
+        """object_graph_def; empty for a TF1 model."""
+        return merged(self.fields, 7)
+
+    @property
+    def n_objects(self) -> int:
+        return self.reader.count(self.object_spans, 1, f"{self.place}.object_graph_def")
+
+    @property
+    def objects(self) -> ObjectGraph | None:
+        """The saved object graph, or None for a TF1 model."""
+        from .graph.objects import ObjectGraph
+
+        place = f"{self.place}.object_graph_def"
+        spans = self.object_spans
+        return ObjectGraph(self.reader, spans, place) if spans else None
+
+    @property
+    def root_children(self) -> tuple[str, ...]:
+        """The names of the root object's children; its first node alone is read."""
+        place = f"{self.place}.object_graph_def.nodes[0]"
+        root = self.reader.first(self.object_spans, 1, place)
+        names = []
+        for child in self.reader.fields([(root.at, root.end)], place) if root else ():
+            if child.number == 1 and child.wire == LEN:
+                name = last(self.reader.fields([(child.at, child.end)], place), 2)
+                names.append(self.reader.text(name, place) if name else "")
+        return tuple(names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``show --json`` prints of it."""
+        out: dict[str, Any] = {
+            "index": self.index,
+            "tags": list(self.tags),
+            "tensorflow_version": self.tensorflow_version,
+            "signatures": {k: s.to_dict() for k, s in self.signatures.items()},
+            "assets": [a.to_dict() for a in self.assets],
+            "init_op": self.init_op.to_dict() if self.init_op else None,
+            "saver": self.saver.to_dict() if self.saver else None,
+            "nodes": self.n_nodes,
+            "functions": self.n_functions,
+            "function_nodes": self.n_function_nodes,
+            "objects": self.n_objects if self.object_spans else None,
+            "collections": list(self.collections),
+        }
+        return out
