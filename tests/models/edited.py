@@ -83,6 +83,19 @@ def nested_assets(tf: TF, out: Path) -> None:
 
 
 @model()
+def legacy_init(tf: TF, out: Path) -> None:
+    """TF1 with the init op in the collection legacy_init_op, as models of 2016 have it."""
+    tf1.asset_collection(tf, out)
+
+    def rename(saved_model: Any) -> None:
+        collections = saved_model.meta_graphs[0].collection_def
+        collections["legacy_init_op"].CopyFrom(collections["saved_model_main_op"])
+        del collections["saved_model_main_op"]
+
+    _edit(out, rename)
+
+
+@model()
 def both_assets(tf: TF, out: Path) -> None:
     """TF1 assets in the field and, with a name that does not exist, in the collection."""
     tf1.asset_collection(tf, out)
@@ -151,6 +164,20 @@ def two_meta_graphs_v2(tf: TF, out: Path) -> None:
         copy.meta_info_def.tags.append("copy")
 
     _edit(out, double)
+
+
+@model()
+def no_saver(tf: TF, out: Path) -> None:
+    """TF1 variables without a saver_def, as TF1 Hub modules are: C++ restores nothing."""
+    tf1.stripped_defaults(tf, out)
+    _edit(out, lambda m: m.meta_graphs[0].ClearField("saver_def"))
+
+
+@model()
+def stray_cpb(tf: TF, out: Path) -> None:
+    """Garbage in a saved_model.cpb beside the .pb: only fingerprinting opens it."""
+    tf2.no_variables(tf, out)
+    (out / "saved_model.cpb").write_bytes(b"not a chunked proto")
 
 
 @model()

@@ -5,9 +5,11 @@ tests collected) where it is not installed.
 """
 from __future__ import annotations
 
+import operator
 import os
 import random
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
@@ -53,10 +55,27 @@ def model(
     return register
 
 
+def _be_deterministic() -> None:
+    """For what a seed does not reach: names with a uuid, and sets ordered by address."""
+    from tensorflow.python.util.object_identity import ObjectIdentityWeakSet
+
+    # tf_keras names the implementations of an LSTM so.
+    uuid.uuid4 = lambda: uuid.UUID(int=random.getrandbits(128), version=4)
+
+    # The variables of a traced function; Keras 3 exports them in this order.
+    by_address = ObjectIdentityWeakSet.__iter__
+
+    def by_name(variables: ObjectIdentityWeakSet) -> Iterator[Any]:
+        key = operator.attrgetter("_unique_id")
+        return iter(sorted(by_address(variables), key=key))
+
+    ObjectIdentityWeakSet.__iter__ = by_name
+
+
 def build(name: str, out: str | os.PathLike[str], *, tf: TF) -> None:
     """Builds one model into ``out``: same name, same TensorFlow, same bytes.
 
-    The same but for fingerprint.pb, whose uuid TensorFlow draws at random. Call it in a
+    But for the uuid in fingerprint.pb, and the order of files in the debug info. Call it in a
     process where TensorFlow has done nothing yet: functions are named by a global counter.
 
     Raises:
@@ -64,6 +83,7 @@ def build(name: str, out: str | os.PathLike[str], *, tf: TF) -> None:
     """
     import numpy as np
 
+    _be_deterministic()
     random.seed(SEED)
     np.random.seed(SEED)
     tf.random.set_seed(SEED)

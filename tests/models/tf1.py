@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .registry import TF, model
+from .words import words_file
 
 
 def _line(tf: TF, *, use_resource: bool = True) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def v1_no_signatures(tf: TF, out: Path) -> None:
 
 @model()
 def v1_no_variables(tf: TF, out: Path) -> None:
-    """TF1 of constants: no saver_def, no variables folder."""
+    """TF1 of constants: no saver_def, and a variables folder with nothing in it."""
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(tf.float32, [None], name="x")
@@ -155,7 +156,7 @@ def v1_control_flow(tf: TF, out: Path) -> None:
         x = v1.placeholder(tf.float32, [], name="x")
         w = v1.get_variable("w", initializer=tf.constant(1.5), use_resource=False)
         _, y = tf.while_loop(lambda i, _: i < 3, lambda i, v: (i + 1, v * w), (0, x))
-        z = tf.cond(y > 0.0, lambda: y + w, lambda: y - 1.0)
+        z = tf.cond(y > 0.0, lambda: y + 1.0, lambda: y - 1.0)
         session.run(v1.global_variables_initializer())
         builder = v1.saved_model.Builder(str(out))
         builder.add_meta_graph_and_variables(
@@ -210,12 +211,37 @@ def v1_sparse(tf: TF, out: Path) -> None:
         builder.save()
 
 
-def _words(tf: TF, out: Path) -> tuple[dict[str, Any], Any, Path]:
-    """A hash table read from a file, in the default graph: (signatures, init op, the file)."""
+@model(
+    feeds={
+        "serving_default": {
+            alias: value
+            for values, splits in (("r[0]", "r[1]"), ("r_component_0", "r_component_1"))
+            for alias, value in ((values, [1.0, 2.0, 3.0]), (splits, [0, 2, 3]))
+        }
+    }
+)
+def v1_ragged(tf: TF, out: Path) -> None:
+    """TF1 signature with a ragged input and output: composite_tensor on both sides."""
     v1 = tf.compat.v1
-    words = out.with_name(out.name + ".words") / "words.txt"
-    words.parent.mkdir()
-    words.write_text("the\nquick\nbrown\nfox\n")
+    with tf.Graph().as_default(), v1.Session() as session:
+        r = v1.ragged.placeholder(tf.float32, ragged_rank=1, name="r")
+        doubled = tf.RaggedTensor.from_row_splits(
+            r.values * 2.0, tf.identity(r.row_splits), validate=False
+        )
+        info = v1.saved_model.build_tensor_info
+        signature = v1.saved_model.build_signature_def(
+            {"r": info(r)},
+            {"doubled": info(doubled), "sums": info(tf.reduce_sum(r, axis=1))},
+            v1.saved_model.signature_constants.PREDICT_METHOD_NAME,
+        )
+        builder = v1.saved_model.Builder(str(out))
+        builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature})
+        builder.save()
+
+
+def _table(tf: TF, words: Path) -> tuple[dict[str, Any], Any]:
+    """A hash table read from a file, in the default graph: (signatures, init op)."""
+    v1 = tf.compat.v1
     asset = tf.constant(str(words), name="asset_path")
     # Adds the asset to the collection ASSET_FILEPATHS by itself.
     initializer = tf.lookup.TextFileInitializer(
@@ -235,36 +261,32 @@ def _words(tf: TF, out: Path) -> tuple[dict[str, Any], Any, Path]:
             {"text": text}, {"ids": ids, "vectors": vectors}
         )
     }
-    return signatures, v1.tables_initializer(name="init_tables"), words
+    return signatures, v1.tables_initializer(name="init_tables")
 
 
-def _save_words(tf: TF, out: Path, builder: Any, init_key: str) -> None:
+def _save_table(tf: TF, out: Path, builder: Any, init_key: str, *, twice: bool = False) -> None:
     """Saves the hash table; the two builders name the arguments differently."""
     v1 = tf.compat.v1
-    with tf.Graph().as_default(), v1.Session() as session:
-        signatures, init_op, words = _words(tf, out)
+    assets_key = "assets_list" if init_key == "init_op" else "assets_collection"
+    with words_file(out) as words, tf.Graph().as_default(), v1.Session() as session:
+        signatures, init_op = _table(tf, words)
         session.run(v1.global_variables_initializer())
-        collected = v1.get_collection_ref(v1.GraphKeys.ASSET_FILEPATHS)
-        assets = list(collected)
-        collected.clear()  # the public Builder appends to it, and would list the asset twice
-        assets_key = "assets_list" if init_key == "init_op" else "assets_collection"
-        options = {assets_key: assets, init_key: init_op}
+        assets = v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS)
+        options = {assets_key: assets * 2 if twice else assets, init_key: init_op}
         builder.add_meta_graph_and_variables(session, ["serve"], signatures, **options)
         builder.save()
-    words.unlink()
-    words.parent.rmdir()
 
 
 @model()
 def asset_collection(tf: TF, out: Path) -> None:
     """TF1 public Builder with a hash table: assets in the collection, main_op."""
-    _save_words(tf, out, tf.compat.v1.saved_model.Builder(str(out)), "main_op")
+    _save_table(tf, out, tf.compat.v1.saved_model.Builder(str(out)), "main_op")
 
 
 @model()
-def legacy_init(tf: TF, out: Path) -> None:
-    """TF1 with the hash table under legacy_init_op, as models of 2016 have it."""
-    _save_words(tf, out, tf.compat.v1.saved_model.Builder(str(out)), "legacy_init_op")
+def doubled_asset(tf: TF, out: Path) -> None:
+    """TF1 public Builder given an asset twice: it lists it twice, and C++ refuses it."""
+    _save_table(tf, out, tf.compat.v1.saved_model.Builder(str(out)), "main_op", twice=True)
 
 
 @model()
@@ -272,4 +294,4 @@ def asset_field(tf: TF, out: Path) -> None:
     """TF1 internal _SavedModelBuilder: assets in asset_file_def, the init op as a signature."""
     from tensorflow.python.saved_model.builder_impl import _SavedModelBuilder
 
-    _save_words(tf, out, _SavedModelBuilder(str(out)), "init_op")
+    _save_table(tf, out, _SavedModelBuilder(str(out)), "init_op")

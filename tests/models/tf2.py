@@ -1,9 +1,11 @@
 """Models of tf.saved_model.save: functions, signatures, tables, control flow."""
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from .registry import TF, model
+from .words import words_file
 
 
 @model()
@@ -79,15 +81,12 @@ def no_signatures(tf: TF, out: Path) -> None:
 @model()
 def vocabulary(tf: TF, out: Path) -> None:
     """A lookup table that reads a vocabulary asset, and a mutable one in the checkpoint."""
-    words = out.with_name(out.name + ".words.txt")
-    words.write_text("the\nquick\nbrown\nfox\n")
 
     class Tokens(tf.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.asset = tf.saved_model.Asset(str(words))
+        def __init__(self, words: Path) -> None:
             self.table = tf.lookup.StaticVocabularyTable(
                 tf.lookup.TextFileInitializer(
-                    self.asset,
+                    str(words),
                     tf.string,
                     tf.lookup.TextFileIndex.WHOLE_LINE,
                     tf.int64,
@@ -108,9 +107,46 @@ def vocabulary(tf: TF, out: Path) -> None:
                 "vectors": tf.gather(self.embedding, ids),
             }
 
-    tokens = Tokens()
-    tf.saved_model.save(tokens, out, signatures=tokens.embed)
-    words.unlink()
+    with words_file(out) as words:
+        tokens = Tokens(words)
+        tf.saved_model.save(tokens, out, signatures=tokens.embed)
+
+
+@model()
+def asset_names(tf: TF, out: Path) -> None:
+    """Three assets of one base name, two with one content: TensorFlow writes w.txt, w.txt_1."""
+
+    class Texts(tf.Module):  # type: ignore[misc]
+        def __init__(self, paths: list[Path]) -> None:
+            self.assets = [tf.saved_model.Asset(str(path)) for path in paths]
+
+        @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="mark")])
+        def serve(self, mark):
+            texts = [tf.io.read_file(asset.asset_path) for asset in self.assets]
+            return {"text": tf.strings.join([mark, *texts])}
+
+    folder = out.with_name(out.name + ".texts")
+    paths = [folder / name / "w.txt" for name in "abc"]
+    for path, text in zip(paths, ["one", "two", "two"], strict=True):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    texts = Texts(paths)
+    tf.saved_model.save(texts, out, signatures=texts.serve)
+    shutil.rmtree(folder)
+
+
+@model()
+def odd_signatures(tf: TF, out: Path) -> None:
+    """Signature names that are empty, blank, slashed, beyond ASCII, and 300 characters long."""
+
+    class Plus(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([None], name="x")])
+        def one(self, x):
+            return {"y": x + 1.0}
+
+    plus = Plus()
+    names = ["serving_default", "", " ", "a/b", "größe", "n" * 300]
+    tf.saved_model.save(plus, out, signatures=dict.fromkeys(names, plus.one))
 
 
 @model(

@@ -98,6 +98,28 @@ def shards(tf: TF, out: Path) -> None:
 
 
 @model()
+def sliced_half(tf: TF, out: Path) -> None:
+    """Slices of float16, which TensorFlow writes but cannot read back: no loader takes it."""
+
+    class Net(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.wide = tf.Variable(tf.cast(tf.random.normal([30, 8]), tf.half), name="wide")
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 30], tf.half, name="x")])
+        def serve(self, x):
+            return {"y": tf.matmul(x, self.wide)}
+
+    net = Net()
+    policy = tf.train.experimental.MaxShardSizePolicy(max_shard_size=200)
+    tf.saved_model.save(
+        net,
+        out,
+        signatures=net.serve,
+        options=tf.saved_model.SaveOptions(experimental_sharding_callback=policy),
+    )
+
+
+@model()
 def many_variables(tf: TF, out: Path) -> None:
     """An index of several blocks of 256 KiB: hundreds of variables with very long names."""
     from hashlib import sha256

@@ -71,7 +71,11 @@ class Fingerprint(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """One output of a run: two tensors are equal bit for bit when their rows are equal."""
+    """A tensor by its digest: two are equal bit for bit when their rows are equal.
+
+    ``dtype`` is numpy's name, or "string"; the sha256 is over little-endian row-major bytes,
+    over each string's length (8 bytes) and bytes for strings.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -98,6 +102,7 @@ class Index(NamedTuple):
     """
 
     n_shards: int
+    n_blocks: int
     entries: tuple[Entry, ...]
 
 
@@ -160,7 +165,15 @@ class Oracle:
             Entry(key, dtype, tuple(shape), *rest)
             for key, dtype, shape, *rest in answer["entries"]
         )
-        return Index(answer["n_shards"], tuple(rows))
+        return Index(answer["n_shards"], answer["n_blocks"], tuple(rows))
+
+    def tensors(self, path: StrPath) -> dict[str, Tensor]:
+        """What tf.train.load_checkpoint reads from a model, or from a checkpoint's prefix.
+
+        ``sha256`` is "" where it cannot read a tensor that it lists: variants, slices of
+        half, int4.
+        """
+        return _tensors(self._data("tensors", path))
 
     # -- what it does --------------------------------------------------------------
 
@@ -212,9 +225,7 @@ class Oracle:
             feeds=dict(feeds or {}),
             aliases=dict(aliases or {}),
         )
-        return {
-            name: Tensor(dtype, tuple(shape), sha) for name, (dtype, shape, sha) in rows.items()
-        }
+        return _tensors(rows)
 
     def cli_show(self, path: StrPath, args: Sequence[str] = ("--all",)) -> str:
         """What ``saved_model_cli show --dir path ARGS`` prints."""
@@ -269,6 +280,10 @@ class Oracle:
                 text=True,
             )
         return self._child
+
+
+def _tensors(rows: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: Tensor(d, tuple(shape), sha) for name, (d, shape, sha) in rows.items()}
 
 
 def _listed(tags: Iterable[str] | None) -> list[str] | None:

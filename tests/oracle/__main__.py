@@ -27,6 +27,7 @@ CALLS = {
     "fingerprint64": "reading:fingerprint64",
     "parse": "reading:parse",
     "index": "reading:index",
+    "tensors": "reading:tensors",
     "deterministic": "native:deterministic",
     "load_v2": "running:load_v2",
     "load_v1": "running:load_v1",

@@ -39,7 +39,7 @@ class Maker(NamedTuple):
         random = np.random.default_rng(list(digest))
         if dtype == tf.string:
             words = np.array(self.words, dtype=object)
-            return words[random.integers(len(words), size=dims)]
+            return np.array(words[random.integers(len(words), size=dims)], dtype=object)
         if dtype == tf.bool:
             return random.integers(2, size=dims).astype(bool)
         if dtype.is_integer:
@@ -83,8 +83,8 @@ def _words(folder: str) -> list[bytes]:
 
 def row(value: Array) -> tuple[str, Sequence[int], str]:
     """(dtype, shape, sha256) of an array; of strings, the lengths are hashed too."""
-    if value.dtype == object:
-        elements = [v if isinstance(v, bytes) else str(v).encode() for v in value.flat]
+    if value.dtype.kind in "OS":  # a lone string comes as bytes, not as an array of objects
+        elements = [bytes(v) for v in value.flat]
         data = b"".join(len(e).to_bytes(8, "little") + e for e in elements)
         return "string", value.shape, hashlib.sha256(data).hexdigest()
     data = np.ascontiguousarray(value).tobytes()

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import (
@@ -17,6 +18,8 @@ from tensorflow.core.protobuf import (
 from tensorflow.python.saved_model import loader_impl
 from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
 from tensorflow.python.tools import saved_model_cli
+
+from . import inputs
 
 Json = dict[str, Any]
 
@@ -99,6 +102,11 @@ def _meta_graph(m: meta_graph_pb2.MetaGraphDef) -> Json:
         "ops": sorted(saved_model_cli._get_ops_in_metagraph(m)),
         "all_ops": sorted({node.op for node in [*m.graph_def.node, *bodies]}),
         "devices": sorted({node.device for node in [*m.graph_def.node, *bodies]} - {""}),
+        "gradients": sorted(
+            (g.registered_op_type, g.gradient_func)
+            for g in m.graph_def.library.registered_gradients
+        ),
+        "function_aliases": dict(sorted(m.meta_info_def.function_aliases.items())),
         "n_objects": len(m.object_graph_def.nodes) if has_objects else None,
         "object_kinds": _object_kinds(m) if has_objects else None,
         "concrete_functions": sorted(m.object_graph_def.concrete_functions),
@@ -225,8 +233,7 @@ def index(path: str) -> Json:
 
     Source: tensorflow/core/lib/io/format.cc, table/block.cc (2.21).
     """
-    prefix = os.path.join(path, "variables", "variables") if os.path.isdir(path) else path
-    with open(prefix + ".index", "rb") as f:
+    with open(_prefix(path) + ".index", "rb") as f:
         table = f.read()
     footer = table[-FOOTER_SIZE:]
     if len(table) < FOOTER_SIZE or footer[-8:] != bytes.fromhex("57fb808b247547db"):
@@ -245,6 +252,22 @@ def index(path: str) -> Json:
         "n_blocks": n_blocks,
         "entries": [_entry_row(key, value) for key, value in entries[1:]],
     }
+
+
+def tensors(path: str) -> dict[str, Any]:
+    reader = tf.train.load_checkpoint(_prefix(path))
+    shapes = reader.get_variable_to_shape_map()
+    rows = {}
+    for key, dtype in sorted(reader.get_variable_to_dtype_map().items()):
+        try:
+            rows[key] = inputs.row(np.asarray(reader.get_tensor(key)))
+        except (tf.errors.OpError, RuntimeError, TypeError, ValueError):
+            rows[key] = (dtype.name, shapes[key], "")
+    return rows
+
+
+def _prefix(path: str) -> str:
+    return os.path.join(path, "variables", "variables") if os.path.isdir(path) else path
 
 
 def _entry_row(key: bytes, value: bytes) -> list[Any]:
