@@ -8,7 +8,7 @@
         corpus_model.path, corpus_model.catalog
 
 FASTSM_MODELS names a folder where built models are kept from session to session;
-FASTSM_CORPUS the folder of the corpus (by default shared/corpus beside the checkout).
+FASTSM_CORPUS the folder of the corpus (by default one beside the checkout, if any).
 """
 from __future__ import annotations
 

@@ -17,12 +17,12 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 ROOT = Path(__file__).resolve().parents[2]
 
 Loader = Literal["v2", "v1", "cc"]
-StrPath = "str | os.PathLike[str]"
+StrPath: TypeAlias = "str | os.PathLike[str]"
 
 #: Read when TensorFlow is imported. A fixed hash seed because saved_model_cli
 #: prints sets; no GPU, so that results are the same on every machine.
