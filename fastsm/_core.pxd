@@ -1,6 +1,9 @@
 # The contract of the boundary: what of csrc/ the extension calls.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
+cdef extern from "<stdbool.h>" nogil:
+    ctypedef bint c_bool "bool"
+
 cdef extern from "fsm_base.h" nogil:
     ctypedef enum fsm_status:
         FSM_OK
@@ -19,6 +22,7 @@ cdef extern from "fsm_base.h" nogil:
         FSM_E_MAGIC
         FSM_E_HANDLE
         FSM_E_BLOCK
+        FSM_E_RESTARTS
         FSM_E_CRC
         FSM_E_SNAPPY
         FSM_E_ORDER
@@ -93,6 +97,8 @@ cdef extern from "fsm_cursor.h" nogil:
     ctypedef struct fsm_cursor:
         fsm_error error
 
+    const size_t FSM_WINDOW
+
     void fsm_cursor_init(fsm_cursor *c, const fsm_src *src, uint8_t *window, size_t capacity)
     fsm_status fsm_cursor_span(fsm_cursor *c, uint64_t start, uint64_t end)
     bint fsm_cursor_done(const fsm_cursor *c)
@@ -147,6 +153,13 @@ cdef extern from "fsm_nodes.h" nogil:
                               size_t n_spans, fsm_nodes_depth depth, fsm_error *e)
     fsm_status fsm_nodes_ops_used(const fsm_nodes *nodes, uint8_t *used)
     void fsm_nodes_free(fsm_nodes *nodes)
+
+cdef extern from "fsm_program.h" nogil:
+    ctypedef struct fsm_irregular:
+        fsm_field node
+        bint is_call
+
+    fsm_status fsm_program_next(fsm_cursor *c, fsm_irregular *node, c_bool *found)
 
 cdef extern from "fsm_index.h" nogil:
     const int FSM_ENTRY_UNKNOWN_RANK

@@ -21,7 +21,7 @@ cdef dict KINDS = {
     FSM_E_IO: "IO", FSM_E_CHANGED: "CHANGED", FSM_E_TRUNCATED: "TRUNCATED",
     FSM_E_VARINT: "VARINT", FSM_E_TAG: "TAG", FSM_E_WIRE: "WIRE", FSM_E_GROUP: "GROUP",
     FSM_E_DEPTH: "DEPTH", FSM_E_UTF8: "UTF8", FSM_E_LIMIT: "LIMIT", FSM_E_INVALID: "INVALID",
-    FSM_E_MAGIC: "MAGIC", FSM_E_HANDLE: "HANDLE", FSM_E_BLOCK: "BLOCK", FSM_E_CRC: "CRC",
+    FSM_E_MAGIC: "MAGIC", FSM_E_HANDLE: "HANDLE", FSM_E_BLOCK: "BLOCK", FSM_E_RESTARTS: "RESTARTS", FSM_E_CRC: "CRC",
     FSM_E_SNAPPY: "SNAPPY", FSM_E_ORDER: "ORDER",
 }
 
@@ -253,6 +253,31 @@ def fingerprint_source(Source source not None):
     return fsm_farm_finish(&farm)
 
 
+def irregular_nodes(Source source not None):
+    """The nodes of a GraphDef, which is the whole source, that graph_def_program_hash
+    changes before it hashes: (length_at, at, end, is_call) of each, in file order."""
+    cdef fsm_cursor c
+    cdef fsm_irregular node
+    cdef c_bool found = True
+    cdef fsm_status s
+    cdef list out = []
+    cdef uint8_t *window = <uint8_t *>malloc(FSM_WINDOW)
+    if window == NULL:
+        raise MemoryError
+    try:
+        fsm_cursor_init(&c, &source.src, window, FSM_WINDOW)
+        while found:
+            with nogil:
+                s = fsm_program_next(&c, &node, &found)
+            if s:
+                _raise(&c.error)
+            if found:
+                out.append((node.node.tag_end, node.node.value, node.node.end, node.is_call))
+    finally:
+        free(window)
+    return out
+
+
 def message_id(str name not None):
     """The id of a message, named as ``MetaGraphDef.MetaInfoDef``, in the core's schema."""
     for i in range(FSM_N_MESSAGES):
@@ -333,6 +358,7 @@ cdef class NodeIndex:
         cdef Spans where = Spans(spans)
         cdef fsm_error e
         cdef fsm_status s
+        fsm_nodes_free(&self.nodes)
         with nogil:
             s = fsm_nodes_scan(&self.nodes, &source.src, where.items, where.n,
                                <fsm_nodes_depth>depth, &e)
@@ -404,6 +430,10 @@ cdef class NodeIndex:
 
 # --- variables.index ---
 
+# fsm_place, in its order.
+cdef tuple PLACES = ("footer", "padding", "metaindex", "index", "block", "header", "entry")
+
+
 cdef class BundleIndex:
     """variables.index, read whole: its header and a row for each entry.
 
@@ -419,6 +449,7 @@ cdef class BundleIndex:
     def __init__(self, Source source not None, *, bint lenient=False):
         cdef fsm_error e
         cdef fsm_status s
+        fsm_index_free(&self.index)
         with nogil:
             s = fsm_index_read(&self.index, &source.src, lenient, &e)
         if s:
@@ -453,10 +484,16 @@ cdef class BundleIndex:
         return self.index.n_problems_seen
 
     def problems(self):
-        """(kind, offset, harmless) of each damage that was noted."""
+        """(kind, place, offset, harmless, key) of each damage that was noted.
+
+        Place is "footer", "padding", "metaindex", "index", "block", "header" or "entry";
+        harmless damage is where TensorFlow never looks; key is the entry's, or the highest
+        that a lost block could hold.
+        """
         cdef fsm_problem *p = self.index.problems
         return [
-            (KINDS[<int>p[i].status], p[i].offset, p[i].harmless)
+            (KINDS[<int>p[i].status], PLACES[p[i].place], p[i].offset, p[i].harmless,
+             (<char *>self.index.problem_keys)[p[i].key_at:p[i].key_at + p[i].key_size])
             for i in range(self.index.n_problems)
         ]
 

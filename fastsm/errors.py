@@ -62,6 +62,7 @@ _CORE_WORDS = {
     "MAGIC": "is not a table: its last eight bytes are not a table's magic number",
     "HANDLE": "points at a block outside the file",
     "BLOCK": "holds a block whose entries do not fit",
+    "RESTARTS": "holds a block whose restart array is broken",
     "CRC": "holds a block whose checksum does not match",
     "SNAPPY": "holds a compressed block that does not decode",
     "ORDER": "holds keys that do not ascend",

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["File", "Identity", "Source", "from_bytes", "pack_pieces"]
+__all__ = ["PATCH", "File", "Identity", "Source", "from_bytes", "pack_pieces", "slices"]
 
 #: The fd of a piece whose bytes lie in the source's patch.
 PATCH = -1
@@ -85,3 +85,19 @@ def pack_pieces(pieces: Iterable[tuple[int, int, int, int]]) -> bytes:
 def from_bytes(data: bytes) -> Source:
     """Bytes in memory as a source."""
     return Source(pack_pieces([(0, len(data), 0, PATCH)] if data else []), data)
+
+
+def slices(source: Source, spans: Iterable[tuple[int, int]]) -> Source:
+    """The bytes of these spans, one behind the other, as a source of their own."""
+    table = memoryview(source.pieces).cast("Q")
+    pieces: list[tuple[int, int, int, int]] = []
+    at = 0
+    for start, end in spans:
+        for i in range(0, len(table), 4):
+            begin, length = table[i], table[i + 1]
+            low, high = max(start, begin), min(end, begin + length)
+            if low < high:
+                fd = table[i + 3] - (1 << 64) if table[i + 3] >> 63 else table[i + 3]
+                pieces.append((at, high - low, table[i + 2] + low - begin, fd))
+                at += high - low
+    return Source(pack_pieces(pieces), source.patch, source.keep)
