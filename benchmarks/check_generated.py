@@ -1,0 +1,85 @@
+"""Holds the generated models against TensorFlow; needs it, unlike the generator.
+
+    python -m benchmarks.check_generated [S M M-bare L XL] [--data DIR]
+
+Each model must parse, stand in the map order that TensorFlow writes, and have the
+fingerprint that TensorFlow computes; each but XL must load in tf.saved_model.load with all
+its functions and compute what the shipped example computes.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import tensorflow as tf
+from tensorflow.core.protobuf import fingerprint_pb2, saved_model_pb2
+from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
+
+from .generate import DATA, EXAMPLE
+
+# Loading all of XL takes TensorFlow 13 GB; its bytes are checked like the others'.
+TOO_LARGE_TO_LOAD = ("XL",)
+
+
+def problems(folder: Path, example: Path) -> list[str]:
+    """What TensorFlow finds wrong with a model."""
+    found = []
+    data = (folder / "saved_model.pb").read_bytes()
+    model = saved_model_pb2.SavedModel.FromString(data)
+    if model.SerializeToString(deterministic=True) != data:
+        found.append("not in TensorFlow's order")
+    n_copies = sum(
+        c.local_name.rpartition("_")[2].isdigit()
+        for c in model.meta_graphs[0].object_graph_def.nodes[0].children
+    )
+    del data, model
+    stored = folder / "fingerprint.pb"
+    if stored.exists():
+        ours = fingerprint_pb2.FingerprintDef.FromString(stored.read_bytes())
+        theirs = fingerprint_pb2.FingerprintDef.FromString(
+            fingerprinting.CreateFingerprintDef(str(folder))
+        )
+        found += [
+            f"{f.name} is {getattr(ours, f.name)}, TensorFlow has {getattr(theirs, f.name)}"
+            for f in theirs.DESCRIPTOR.fields
+            if f.name != "uuid" and getattr(ours, f.name) != getattr(theirs, f.name)
+        ]
+    elif folder.name != "M-bare":
+        found.append("no fingerprint.pb")
+    if folder.name in TOO_LARGE_TO_LOAD:
+        return found
+    loaded, first = tf.saved_model.load(str(folder)), tf.saved_model.load(str(example))
+    users, items = tf.random.stateless_normal([3, 4], [1, 2]), tf.constant([1, 5, 9])
+    inputs = {"user": users, "item": items}
+    want = first.signatures["serving_default"](**inputs)["score"]
+    copies = [n for n in dir(loaded) if n.startswith(("serve_", "rank_"))]
+    if len(copies) != n_copies:
+        found.append(f"{len(copies)} of {n_copies} copied functions load")
+    calls = [loaded.signatures["serving_default"](**inputs)]
+    calls += [getattr(loaded, n)(inputs) for n in copies if n.startswith("serve_")][-1:]
+    if any(tf.reduce_any(got["score"] != want) for got in calls):
+        found.append("computes something else than the example")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("sizes", nargs="*", metavar="MODEL")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--example", type=Path, default=EXAMPLE)
+    args = parser.parse_args()
+    failed = False
+    for name in args.sizes or ("S", "M", "M-bare", "L", "XL"):
+        found = problems(args.data / name, args.example)
+        failed |= bool(found)
+        print(f"{name}: {'; '.join(found) or 'as TensorFlow has it'}", flush=True)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
