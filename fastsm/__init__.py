@@ -1,1 +1,55 @@
+"""fastsm: open, inspect, check and edit TensorFlow SavedModels, without TensorFlow.
+
+    import fastsm
+    model = fastsm.open("export/1")
+    model.tag_sets
+    fastsm.retag("export/1", {"serve"}, {"serve", "gpu"})
+
+What is not touched is not read, and what is not used is not imported.
+"""
+from __future__ import annotations
+
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .verbs import undo as undo
+    from .verbs import EditResult as EditResult
+    from .verbs import retag as retag
+    from .errors import AmbiguousError as AmbiguousError
+    from .errors import BackendMissingError as BackendMissingError
+    from .errors import CommitError as CommitError
+    from .errors import FastsmError as FastsmError
+    from .errors import FormatError as FormatError
+    from .errors import InternalError as InternalError
+    from .errors import MissingError as MissingError
+    from .errors import RefusedError as RefusedError
+    from .errors import UnsupportedError as UnsupportedError
+    from .errors import UsageError as UsageError
+    from .model import SavedModel as SavedModel
+    from .model import open as open
+
+_HOMES = {
+    "open": "model", "SavedModel": "model",
+    "retag": "verbs", "EditResult": "verbs", "undo": "verbs",
+    **dict.fromkeys(
+        ("AmbiguousError", "BackendMissingError", "CommitError", "FastsmError", "FormatError",
+         "InternalError", "MissingError", "RefusedError", "UnsupportedError", "UsageError"),
+        "errors",
+    ),
+}  # fmt: skip
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'fastsm' has no attribute {name!r}")
+    module = __import__(f"fastsm.{home}", fromlist=[name])
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -9,9 +9,10 @@ variant was measured on 2.11 to 2.21.
 """
 from __future__ import annotations
 
-from . import _core
+from . import _core, encode
+from .encode import delimited
 from .errors import CoreError, FormatError, UnsupportedError
-from .reader import LEN, VARINT, Reader, last, merged
+from .reader import VARINT, Reader, last, merged
 from .record import Record
 from .source import File, Source, from_bytes, slices
 
@@ -143,25 +144,12 @@ def _regular_call(reader: Reader, start: int, end: int) -> bytes:
     name = last(reader.fields(func, "attr.f.func"), 1)
     plain = without_uid(reader.bytes(name, "attr.f.func.name") if name else b"")
     # Merging: a second func with only a name overrides the name of the first.
-    value += _delimited(10, _delimited(1, plain))
+    value += delimited(10, delimited(1, plain))
     return _entry(b"f", value) + _entry(b"config_proto", b"\x12\x00")
 
 
 def _entry(key: bytes, value: bytes) -> bytes:
-    return _delimited(5, _delimited(1, key) + _delimited(2, value))
-
-
-def _delimited(number: int, payload: bytes) -> bytes:
-    return _varint(number << 3 | LEN) + _varint(len(payload)) + payload
-
-
-def _varint(n: int) -> bytes:
-    out = bytearray()
-    while n >= 0x80:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
+    return delimited(5, delimited(1, key) + delimited(2, value))
 
 
 def uid(name: bytes) -> int | None:
@@ -353,9 +341,9 @@ def rewritten(reader: Reader, hashes: dict[int, int]) -> bytes:
     new: dict[int, bytes] = {}
     all_hashes = {n: hashes.get(n, old.hash(n)) for n in HASHES}
     for number, value in hashes.items():
-        new[number] = _varint(number << 3 | VARINT) + _varint(value) if value else b""
+        new[number] = encode.number(number, value)
     if old.uuid is not None and any(old.hash(n) != v for n, v in hashes.items()):
-        new[_UUID] = _delimited(_UUID, _uuid(all_hashes.values()).encode())
+        new[_UUID] = delimited(_UUID, _uuid(all_hashes.values()).encode())
     # In its old place where it has one, else behind the fields with lower numbers.
     present = {f.number for f in fields}
     waiting = sorted(n for n in new if n not in present)

@@ -300,15 +300,15 @@ class MetaGraph:
     Attributes:
         index: Its position in the file.
         place: ``meta_graphs[0]``, as errors name it.
-        reader, spans: Where it lies; ``fields`` are its own fields.
+        reader, field: Where it lies in SavedModel; ``fields`` are its own fields.
     """
 
-    __slots__ = ("_cache", "_fields", "index", "place", "reader", "spans")
+    __slots__ = ("_cache", "_fields", "field", "index", "place", "reader")
 
-    def __init__(self, reader: Reader, index: int, spans: Spans) -> None:
+    def __init__(self, reader: Reader, index: int, field: Field) -> None:
         self.reader = reader
         self.index = index
-        self.spans = spans
+        self.field = field
         self.place = f"meta_graphs[{index}]"
         self._fields: list[Field] | None = None
         self._cache: dict[str, Any] = {}
@@ -316,7 +316,7 @@ class MetaGraph:
     @property
     def fields(self) -> list[Field]:
         if self._fields is None:
-            self._fields = self.reader.fields(self.spans, self.place)
+            self._fields = self.reader.fields([(self.field.at, self.field.end)], self.place)
         return self._fields
 
     def __repr__(self) -> str:

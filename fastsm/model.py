@@ -1,0 +1,274 @@
+"""The public face: open a SavedModel, look at it, edit it."""
+from __future__ import annotations
+
+import os
+
+from . import _core, fingerprint
+from .bundle import index as bundle_index
+from .errors import (
+    AmbiguousError,
+    CoreError,
+    FormatError,
+    MissingError,
+    RefusedError,
+)
+from .locate import CHUNKED, Located, locate, other_kind
+from .reader import LEN, Reader
+from .source import File
+from .text import count, printable, tag_set
+from .views import MetaGraph
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+    from typing import Any
+
+    from .bundle.index import Summary
+    from .fingerprint import Fingerprint
+    from .views import Signature
+
+
+def open(path: str | os.PathLike[str]) -> SavedModel:
+    """Open a SavedModel: its folder, or the saved_model.pb inside it.
+
+    Nothing but the outline of the file is read; the rest is when it is touched.
+
+    Returns:
+        The model; a context manager, though nothing is lost by not closing it.
+
+    Raises:
+        MissingError: Nothing is there.
+        FormatError: What is there is no SavedModel, or a damaged one.
+        UnsupportedError: An archive, a URL, a .cpb, a .pbtxt with unknown fields.
+
+    Example:
+        >>> import fastsm
+        >>> model = fastsm.open("examples/ranker/1")
+        >>> sorted(model.signatures)
+        ['rank', 'serving_default']
+        >>> model.signatures["serving_default"].outputs["score"]
+        TensorInfo(name='StatefulPartitionedCall_1:0', dtype='float32', shape=(None,))
+    """
+    return SavedModel(locate(path))
+
+
+def as_tag_set(tags: str | Iterable[str], path: str = "") -> frozenset[str]:
+    """``"serve"`` or ``{"serve", "gpu"}`` as a tag set.
+
+    Raises RefusedError for one string with a comma: it could mean one tag or several.
+    """
+    if isinstance(tags, str):
+        if "," in tags:
+            several = "{" + ", ".join(repr(t) for t in tags.split(",")) + "}"
+            raise RefusedError(path, f"{tags!r}: one tag with a comma? pass {several}")
+        return frozenset([tags])
+    return frozenset(tags)
+
+
+class SavedModel:
+    """A SavedModel on disk, read when it is touched.
+
+    Attributes:
+        path: As the caller named it.
+        folder: The folder that holds it.
+        format: "pb" or "pbtxt".
+        reader: Its saved_model.pb (of a .pbtxt the binary form).
+        located: Its files, as they were found.
+    """
+
+    def __init__(self, located: Located) -> None:
+        self.located = located
+        self.path = located.path
+        self.folder = located.folder
+        self.format = located.format
+        self.reader = Reader(located.source(), located.file_path)
+        self._meta_graphs: list[MetaGraph] | None = None
+        self._outline()
+
+    # -- meta graphs --
+
+    def _outline(self) -> None:
+        """Find the meta graphs, and tell what the file is when it is no SavedModel."""
+        source = self.reader.source
+        try:
+            fields = _core.scan(source, [(0, source.size)])
+        except CoreError as e:
+            what = self._other_kind()
+            raise what or _truncated(self.reader, e) or self.reader.error(e, "") from None
+        found = [f for f in fields if f.number == 2 and f.wire == LEN]
+        if not found or (fields[0].number, fields[0].wire) == (1, LEN):
+            what = self._other_kind()
+            if what:
+                raise what
+        self._meta_graphs = [MetaGraph(self.reader, i, f) for i, f in enumerate(found)]
+
+    def _other_kind(self) -> FormatError | None:
+        try:
+            what = other_kind(self.reader.source)
+        except CoreError:
+            return None
+        return FormatError(self.reader.path, what[0], hint=what[1]) if what else None
+
+    @property
+    def meta_graphs(self) -> list[MetaGraph]:
+        """The meta graphs, in file order. A closed model has none to give: ValueError."""
+        if self._meta_graphs is None:
+            raise ValueError(f"{self.path}: the model is closed")
+        return self._meta_graphs
+
+    @property
+    def tag_sets(self) -> list[frozenset[str]]:
+        """The tag set of each meta graph, in file order; equal ones may repeat."""
+        return [g.tag_set for g in self.meta_graphs]
+
+    def meta_graph(self, tags: str | Iterable[str]) -> MetaGraph:
+        """The meta graph that TensorFlow finds by these tags: exactly the set, the first.
+
+        Raises MissingError, listing what there is.
+        Source: tensorflow/cc/saved_model/reader.cc FindMetaGraphDef.
+        """
+        wanted = as_tag_set(tags, self.path)
+        for graph in self.meta_graphs:
+            if graph.tag_set == wanted:
+                return graph
+        raise MissingError(
+            self.path, f"no meta graph has the tag set {tag_set(wanted)}; {self._list_tag_sets()}"
+        )
+
+    def only_meta_graph(self) -> MetaGraph:
+        """The one meta graph; AmbiguousError or MissingError when there is not one."""
+        graphs = self.meta_graphs
+        if not graphs:
+            raise MissingError(self.path, "the model has no meta graph")
+        if len(graphs) > 1:
+            raise AmbiguousError(
+                self.path, f"there are {len(graphs)} meta graphs: say which; {self._list_tag_sets()}"
+            )
+        return graphs[0]
+
+    def _list_tag_sets(self) -> str:
+        return "tag sets here: " + (" ".join(tag_set(t) for t in self.tag_sets) or "none")
+
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        """The signatures of the only meta graph; AmbiguousError with several."""
+        return self.only_meta_graph().signatures
+
+    # -- what lies beside saved_model.pb --
+
+    @property
+    def fingerprint(self) -> Fingerprint | None:
+        """What fingerprint.pb says, or None; FormatError when it is damaged."""
+        path = os.path.join(self.folder, fingerprint.NAME)
+        try:
+            source = File(path).source()
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as e:
+            raise FormatError(path, f"cannot be read: {getattr(e, 'strerror', e)}") from None
+        if source.size > fingerprint.MAX_SIZE:
+            raise FormatError(path, f"has {count(source.size)} bytes: no fingerprint has")
+        return fingerprint.Fingerprint(Reader(source, path))
+
+    def check_fingerprint(self) -> list[fingerprint.Check]:
+        """Each hash of fingerprint.pb, stored and computed; empty without one.
+
+        Reads all of saved_model.pb, in constant memory.
+        """
+        stored = self.fingerprint
+        if stored is None:
+            return []
+        try:
+            index = File(bundle_index.index_path(self.folder)).source()
+        except OSError:
+            index = None
+        return fingerprint.check(stored, self.reader.source, self.meta_graphs, index)
+
+    @property
+    def variables_summary(self) -> Summary | None:
+        """The variables counted from variables.index alone, or None without one.
+
+        Raises FormatError when it is no table at all.
+        """
+        try:
+            return bundle_index.summary(self.folder)
+        except OSError as e:
+            path = bundle_index.index_path(self.folder)
+            raise FormatError(path, f"cannot be read: {e.strerror}") from None
+
+    @property
+    def has_chunked_twin(self) -> bool:
+        """Whether a saved_model.cpb lies beside it: TensorFlow's fingerprint code prefers that."""
+        return os.path.lexists(os.path.join(self.folder, CHUNKED))
+
+    # -- as a value --
+
+    def close(self) -> None:
+        """Let go of the file; what was not read yet cannot be any more."""
+        self._meta_graphs = None
+
+    def __enter__(self) -> SavedModel:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<SavedModel {printable(self.path)}: {self._list_tag_sets()}>"
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two models say the same in all that `to_dict` gives; bytes are not compared."""
+        if not isinstance(other, SavedModel):
+            return NotImplemented
+        return self.to_dict()["meta_graphs"] == other.to_dict()["meta_graphs"]
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a person would want to see of it, as plain values."""
+        return {
+            "path": self.path,
+            "format": self.format,
+            "meta_graphs": [g.to_dict() for g in self.meta_graphs],
+        }
+
+
+#: Names of the fields in which most of a file lies, for the place of a truncation.
+_META_GRAPH_FIELDS = {
+    1: "meta_info_def", 2: "graph_def", 3: "saver_def", 4: "collection_def",
+    5: "signature_def", 6: "asset_file_def", 7: "object_graph_def",
+}  # fmt: skip
+
+
+def _truncated(reader: Reader, error: CoreError) -> FormatError | None:
+    """A file that ends too early: which field it ends in, and what that needs."""
+    source = reader.source
+    if error.kind != "TRUNCATED" or error.offset > source.size:
+        return None
+    whole = [(0, error.offset)]
+    place = f"meta_graphs[{_core.count(source, whole, 2)}]"
+    need = error.need
+    tag = source.read(error.offset, min(11, source.size - error.offset))
+    if tag[:1] != b"\x12":  # field 2, meta_graphs: the rest of SavedModel is one number
+        return None
+    inside = error.offset + 1
+    while source.read(inside, 1)[0] & 0x80:
+        inside += 1
+    try:
+        _core.scan(source, [(inside + 1, source.size)])
+    except CoreError as e:
+        if e.kind != "TRUNCATED":
+            return None
+        number = source.read(e.offset, 1)[0] >> 3
+        place += "." + _META_GRAPH_FIELDS.get(number, f"field {number}")
+        need = e.need
+    return FormatError(
+        reader.path,
+        f"ends at byte {count(source.size)}; {place} needs {count(need)}. Partial download?",
+    )
