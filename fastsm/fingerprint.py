@@ -296,6 +296,15 @@ def check(
     return out
 
 
+def check_checkpoint(stored: Fingerprint, index: Source | None) -> Check:
+    """checkpoint_hash alone: it reads variables.index and nothing else."""
+    name = HASHES[CHECKPOINT]
+    try:
+        return Check(name, stored.checkpoint_hash, checkpoint_hash(index), None)
+    except CoreError as e:
+        return Check(name, stored.checkpoint_hash, None, str(e))
+
+
 # -- after an edit --
 
 
@@ -359,9 +368,9 @@ def rewritten(reader: Reader, hashes: dict[int, int]) -> bytes:
 
 
 def _uuid(hashes: Iterable[int]) -> str:
-    """Two 64-bit numbers in decimal, as TensorFlow writes them, folded from the hashes."""
+    """A number of 128 bits in decimal, as TensorFlow writes one, folded from the hashes."""
     high, low = 0, _U64
     for value in hashes:
         high = _core.fingerprint_cat(high, value)
         low = _core.fingerprint_cat(low, value)
-    return f"{high:020d}{low:020d}"
+    return f"{high << 64 | low:020d}"

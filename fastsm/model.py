@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from ._core import Source
     from .bundle.index import Summary
     from .fingerprint import Fingerprint
     from .views import Signature
@@ -179,11 +180,22 @@ class SavedModel:
         stored = self.fingerprint
         if stored is None:
             return []
+        return fingerprint.check(
+            stored, self.reader.source, self.meta_graphs, self._index_source()
+        )
+
+    def check_checkpoint_hash(self) -> fingerprint.Check | None:
+        """The one hash that costs nothing to check: variables.index is small."""
+        stored = self.fingerprint
+        if stored is None:
+            return None
+        return fingerprint.check_checkpoint(stored, self._index_source())
+
+    def _index_source(self) -> Source | None:
         try:
-            index = File(bundle_index.index_path(self.folder)).source()
-        except OSError:
-            index = None
-        return fingerprint.check(stored, self.reader.source, self.meta_graphs, index)
+            return File(bundle_index.index_path(self.folder)).source()
+        except (OSError, ValueError):
+            return None
 
     @property
     def variables_summary(self) -> Summary | None:

@@ -1,0 +1,3 @@
+from fastsm.cli import main
+
+main()

@@ -1,0 +1,181 @@
+"""The command line: picks the verb, reads its options, turns errors into exit codes.
+
+One file a verb; only the chosen one is imported. argparse costs as much as all the rest
+of a start, so plain spellings (``fastsm show PATH --json``) are read without it.
+"""
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import Any, NoReturn
+
+    #: A verb's option: its flags or its name, and what argparse needs to know of it.
+    Option = tuple[tuple[str, ...], dict[str, Any]]
+
+#: Verb -> the module in this folder, and one line of help.
+VERBS = {
+    "show": ("show", "what is in a model: meta graphs, tags, signatures, files"),
+    "retag": ("retag", "change the tag set by which loaders find a meta graph"),
+    "undo": ("undo", "put back the bytes that an edit kept with --backup"),
+}
+
+#: What every verb takes.
+COMMON: list[Option] = [
+    (("--json",), {"action": "store_true", "help": "print JSON, errors too"}),
+    (("--quiet",), {"action": "store_true", "help": "print nothing but errors"}),
+    (("--debug",), {"action": "store_true", "help": "show a traceback with an error"}),
+]
+
+
+class Arguments:
+    """A verb's options, as attributes named as argparse would."""
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update(values)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit. Exit codes: see `fastsm.errors`."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output went away (`fastsm show ... | head`).
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from fastsm import __version__
+
+        print(f"fastsm {__version__}")
+        return 0
+    verb, rest = arguments[0], arguments[1:]
+    try:
+        module = _module(verb)
+        options = parse_plain(module, rest)
+        if options is None:
+            options = _parse(verb, module, rest)
+        result: int = module.run(options)
+        return result
+    except KeyboardInterrupt:
+        print("fastsm: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return _report(error, "--json" in rest, "--debug" in rest)
+
+
+def _module(verb: str) -> ModuleType:
+    if verb not in VERBS:
+        from ..errors import UsageError
+        from ..text import printable
+
+        import difflib
+
+        close = difflib.get_close_matches(verb, VERBS, 1)
+        hint = f"Did you mean fastsm {close[0]}?" if close else f"It has: {', '.join(VERBS)}"
+        raise UsageError("", f"there is no verb {printable(verb)!r}", hint=hint)
+    name = f"fastsm.cli.{VERBS[verb][0]}"
+    __import__(name)
+    return sys.modules[name]
+
+
+def parse_plain(module: ModuleType, words: list[str]) -> Arguments | None:
+    """The options of a call that is positionals and on/off flags; None for any other."""
+    values: dict[str, Any] = {}
+    names: list[str] = []
+    switches: dict[str, str] = {}
+    for flags, how in [*module.OPTIONS, *COMMON]:
+        name = how.get("dest", flags[0].lstrip("-").replace("-", "_"))
+        if not flags[0].startswith("-"):
+            names.append(name)
+            continue
+        values[name] = how.get("default", False if "action" in how else None)
+        if how.get("action") == "store_true":
+            switches.update(dict.fromkeys(flags, name))
+    given = []
+    for word in words:
+        if word in switches:
+            values[switches[word]] = True
+        elif word.startswith("-"):
+            return None
+        else:
+            given.append(word)
+    if len(given) != len(names):
+        return None
+    return Arguments(**values, **dict(zip(names, given)))
+
+
+def _parse(verb: str, module: ModuleType, words: list[str]) -> Arguments:
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog=f"fastsm {verb}",
+        description=module.__doc__,
+        epilog=module.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for flags, how in [*module.OPTIONS, *COMMON]:
+        parser.add_argument(*flags, **how)
+    arguments = Arguments()
+    parser.parse_args(words, namespace=arguments)  # type: ignore[call-overload]
+    return arguments
+
+
+def _help() -> str:
+    lines = [
+        "usage: fastsm VERB PATH ...",
+        "",
+        "Open, inspect, check and edit TensorFlow SavedModels, without TensorFlow.",
+        "",
+    ]
+    width = max(map(len, VERBS)) + 2
+    lines += [f"  {verb:<{width}}{text}" for verb, (_, text) in VERBS.items()]
+    lines += [
+        "",
+        "fastsm VERB --help tells more. Example: fastsm show export/1",
+        "exit codes: 0 done, 1 findings or differences, 2 usage, 3 not readable,",
+        "  4 not there or ambiguous, 5 refused, 6 disk, 7 unsupported, 70 a bug, 130 interrupted",
+    ]
+    return "\n".join(lines)
+
+
+def _report(error: Exception, as_json: bool, debug: bool) -> int:
+    """Say what went wrong, on stderr, and with --json on stdout too."""
+    from ..errors import FastsmError, InternalError
+    from ..text import printable
+
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    if not isinstance(error, FastsmError):
+        kind = type(error).__name__
+        hint = "This is a bug in fastsm. Please report it, with what --debug prints."
+        if isinstance(error, MemoryError):
+            hint = "There was not enough memory."
+        error = InternalError("", f"{kind}: {printable(str(error), 500)}", hint=hint)
+    print(f"fastsm: {error}", file=sys.stderr)
+    if as_json:
+        from .output import to_json
+
+        print(to_json({"schema": "fastsm.error/1", "error": error.to_dict()}))
+    return error.exit_code

@@ -1,0 +1,38 @@
+"""What verbs print with: JSON, and columns."""
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# json.dumps would import json.decoder and re, a tenth of a bare interpreter's start; the
+# one hard part of it, escaping strings, is this function of CPython's own.
+try:
+    from _json import encode_basestring_ascii as _quote
+except ImportError:  # another Python
+    from json.encoder import py_encode_basestring_ascii as _quote
+
+
+def to_json(value: Any, indent: str = "\n") -> str:
+    """Plain values (dict, list, str, int, bool, None) as indented JSON."""
+    if value is None:
+        return "null"
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _quote(value)
+    if isinstance(value, int):
+        return str(value)
+    inner = indent + "  "
+    if isinstance(value, dict):
+        if not value:
+            return "{}"
+        rows = [f"{_quote(k)}: {to_json(v, inner)}" for k, v in value.items()]
+        return "{" + inner + ("," + inner).join(rows) + indent + "}"
+    if isinstance(value, (list, tuple)):
+        if not value:
+            return "[]"
+        if all(v is None or isinstance(v, (int, str)) for v in value) and len(value) <= 16:
+            return "[" + ", ".join(to_json(v) for v in value) + "]"
+        return "[" + inner + ("," + inner).join(to_json(v, inner) for v in value) + indent + "]"
+    raise TypeError(f"not plain: {type(value).__name__}")
