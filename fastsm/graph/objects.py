@@ -1,0 +1,610 @@
+"""The saved object graph: the Python objects of a TF2 model, their names and functions.
+
+A graph may hold a hundred thousand nodes. Their places are kept in a packed index, and a
+node is parsed when it is touched, anew each time. Every reference keeps the field that it
+was read from, so that an edit can change the number of a node where it stands.
+Source: tensorflow/core/protobuf/saved_object_graph.proto and
+trackable_object_graph.proto (2.21).
+"""
+from __future__ import annotations
+
+from .. import _core, dtypes
+from ..errors import CoreError, FormatError
+from ..reader import LEN, VARINT, last, merged, signed
+from ..text import count, printable
+from ..views import read_shape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from .._core import Field
+    from ..reader import Reader, Spans
+
+#: The fields of SavedObject that make up its oneof, by the name of the kind.
+KINDS = {
+    4: "user_object", 5: "asset", 6: "function", 7: "variable", 8: "bare_concrete_function",
+    9: "constant", 10: "resource", 12: "captured_tensor",
+}  # fmt: skip
+
+#: More nodes than this are refused; their index would take 64 MiB. The largest models
+#: known have some ten thousand.
+MAX_OBJECTS = 1 << 22
+
+#: So many fields are looked at in one go; each is an object of 64 bytes for a moment.
+_CHUNK = 8192
+
+
+class Reference:
+    """A name for another node: a child, or a dependency.
+
+    Attributes:
+        local_name: The attribute, key or index that it has in its owner.
+        node_id: The position of the other node; may lie outside the graph.
+        field: The ObjectReference in its owner.
+        id_field: The number itself, or None where it is left out, being 0.
+    """
+
+    __slots__ = ("field", "id_field", "local_name", "node_id")
+
+    def __init__(self, reader: Reader, field: Field, place: str) -> None:
+        fields = reader.fields([(field.at, field.end)], place)
+        name = last(fields, 2)
+        self.field = field
+        self.id_field = last(fields, 1, VARINT)
+        self.local_name = reader.text(name, place) if name else ""
+        self.node_id = int32(self.id_field)
+
+    def __repr__(self) -> str:
+        return f"Reference({self.local_name!r}, {self.node_id})"
+
+
+class SlotVariable:
+    """A variable that an optimizer keeps for another: the momentum of a kernel.
+
+    Attributes:
+        name: The slot, ``m``.
+        original_id, variable_id: The nodes of the other variable and of this one.
+        field: The SlotVariableReference in the optimizer.
+        original_field, variable_field: The numbers, or None where one is left out, being 0.
+    """
+
+    __slots__ = (
+        "field", "name", "original_field", "original_id", "variable_field", "variable_id",
+    )  # fmt: skip
+
+    def __init__(self, reader: Reader, field: Field, place: str) -> None:
+        fields = reader.fields([(field.at, field.end)], place)
+        name = last(fields, 2)
+        self.field = field
+        self.name = reader.text(name, place) if name else ""
+        self.original_field = last(fields, 1, VARINT)
+        self.original_id = int32(self.original_field)
+        self.variable_field = last(fields, 3, VARINT)
+        self.variable_id = int32(self.variable_field)
+
+    def __repr__(self) -> str:
+        return f"SlotVariable({self.name!r}, {self.original_id}, {self.variable_id})"
+
+
+class SaveableObject:
+    """The functions that save and restore an object's own state, under one name.
+
+    Attributes:
+        name: The attribute of the checkpoint, or "" for the object itself.
+        save_id, restore_id: The nodes of the two functions.
+        field: The map's entry in its owner.
+        save_field, restore_field: The numbers, or None where one is left out, being 0.
+    """
+
+    __slots__ = ("field", "name", "restore_field", "restore_id", "save_field", "save_id")
+
+    def __init__(self, reader: Reader, field: Field, place: str) -> None:
+        entry = reader.fields([(field.at, field.end)], place)
+        name = last(entry, 1)
+        fields = reader.fields(merged(entry, 2), place)
+        self.field = field
+        self.name = reader.text(name, place) if name else ""
+        self.save_field = last(fields, 2, VARINT)
+        self.save_id = int32(self.save_field)
+        self.restore_field = last(fields, 3, VARINT)
+        self.restore_id = int32(self.restore_field)
+
+    def __repr__(self) -> str:
+        return f"SaveableObject({self.name!r}, {self.save_id}, {self.restore_id})"
+
+
+class Variable:
+    """What a SavedVariable says of a variable; its value lies in the checkpoint.
+
+    Attributes:
+        name: As TensorFlow named it, without ``:0``.
+        dtype: ``float32``.
+        shape: Dimensions, None for an unknown one; None for an unknown rank.
+        trainable: Whether an optimizer may change it.
+        device: Where it was when it was saved, if that was kept.
+    """
+
+    __slots__ = ("device", "dtype", "name", "shape", "trainable")
+
+    def __init__(self, reader: Reader, fields: list[Field], place: str) -> None:
+        name, device = last(fields, 6), last(fields, 7)
+        number, trainable = last(fields, 1, VARINT), last(fields, 3, VARINT)
+        dims = read_shape(reader, merged(fields, 2), place)
+        self.name = reader.text(name, place) if name else ""
+        self.device = reader.text(device, place) if device else ""
+        self.dtype = dtypes.name(number.value & 0xFFFFFFFF if number else 0)
+        self.shape = None if dims is None else tuple([None if d < 0 else d for d in dims])
+        self.trainable = bool(trainable and trainable.value)
+
+    def __repr__(self) -> str:
+        shape = "?" if self.shape is None else self.shape
+        return f"Variable({self.name!r}, {self.dtype}, {shape}, trainable={self.trainable})"
+
+
+class FunctionSpec:
+    """The Python signature that a tf.function had.
+
+    Attributes:
+        is_method: Whether its first argument is the object that it belongs to.
+        jit_compile: True, False, or None where it was left open.
+    """
+
+    __slots__ = ("_fields", "_place", "_reader", "is_method", "jit_compile")
+
+    def __init__(self, reader: Reader, spans: Spans, place: str) -> None:
+        self._reader = reader
+        self._fields = reader.fields(spans, place)
+        self._place = place
+        method, jit = last(self._fields, 2, VARINT), last(self._fields, 6, VARINT)
+        self.is_method = bool(method and method.value)
+        self.jit_compile = {1: True, 2: False}.get(jit.value) if jit else None
+
+    @property
+    def fullargspec(self) -> Any:
+        """inspect's FullArgSpec, as a named tuple; None where there is none."""
+        return self._decode(1, "fullargspec")
+
+    @property
+    def input_signature(self) -> Any:
+        """The TensorSpecs that tf.function was given, or None."""
+        return self._decode(5, "input_signature")
+
+    def _decode(self, number: int, name: str) -> Any:
+        spans = merged(self._fields, number)
+        return _structured(self._reader, spans, f"{self._place}.{name}") if spans else None
+
+
+class ConcreteFunction:
+    """A function of the library, and what its Python side takes and returns.
+
+    Attributes:
+        name: Its name in the function library.
+        field: The entry of the map concrete_functions.
+        fields: The fields of the SavedConcreteFunction.
+    """
+
+    __slots__ = ("_place", "_reader", "field", "fields", "name")
+
+    def __init__(self, reader: Reader, name: str, field: Field, spans: Spans, place: str):
+        self._reader = reader
+        self._place = place
+        self.name = name
+        self.field = field
+        self.fields = reader.fields(spans, place)
+
+    def __repr__(self) -> str:
+        return f"ConcreteFunction({self.name!r})"
+
+    @property
+    def bound_inputs(self) -> list[int]:
+        """The nodes whose tensors it captures, in the order of its last arguments."""
+        out = []
+        for f in self.fields:
+            if f.number == 2 and f.wire == VARINT:
+                out.append(int32(f))
+            elif f.number == 2 and f.wire == LEN:
+                out += _packed_int32(self._reader, f, f"{self._place}.bound_inputs")
+        return out
+
+    @property
+    def input_signature(self) -> Any:
+        """(positional, by name): a tuple and a dict of specs and Python values.
+
+        Raises FormatError where the file holds no such value.
+        """
+        place = f"{self._place}.canonicalized_input_signature"
+        return _structured(self._reader, merged(self.fields, 3), place)
+
+    @property
+    def output_signature(self) -> Any:
+        """The structure of specs that it returns."""
+        place = f"{self._place}.output_signature"
+        return _structured(self._reader, merged(self.fields, 4), place)
+
+
+class ObjectNode:
+    """One SavedObject.
+
+    Attributes:
+        graph: The graph it belongs to.
+        id: Its position there; 0 is the root.
+        field: The whole SavedObject in the file.
+        fields: Its fields.
+        kind: A value of KINDS, or None where the file sets none.
+    """
+
+    __slots__ = ("_chosen", "field", "fields", "graph", "id", "kind", "place")
+
+    def __init__(self, graph: ObjectGraph, node_id: int, field: Field) -> None:
+        self.graph = graph
+        self.id = node_id
+        self.field = field
+        self.place = f"{graph.place}.nodes[{node_id}]"
+        self.fields = graph.reader.fields([(field.at, field.end)], self.place)
+        run: list[Field] = []
+        for f in self.fields:
+            if f.number in KINDS and f.wire == LEN:
+                # Another member of the oneof clears what was there.
+                if run and run[0].number != f.number:
+                    run = []
+                run.append(f)
+        self._chosen = run
+        self.kind = KINDS[run[0].number] if run else None
+
+    def __repr__(self) -> str:
+        what = self.identifier if self.kind == "user_object" else self.kind
+        return f"<ObjectNode {self.id}: {what}>"
+
+    # -- what it refers to --
+
+    @property
+    def children(self) -> list[Reference]:
+        """Its children, in file order; equal names are kept, of which the last counts."""
+        return [
+            Reference(self.graph.reader, f, f"{self.place}.children[{i}]")
+            for i, f in enumerate(self._all(1))
+        ]
+
+    @property
+    def dependencies(self) -> list[Reference]:
+        """Nodes that must be there before this one can be made."""
+        return [
+            Reference(self.graph.reader, f, f"{self.place}.dependencies[{i}]")
+            for i, f in enumerate(self._all(15))
+        ]
+
+    @property
+    def slot_variables(self) -> list[SlotVariable]:
+        """What an optimizer keeps for other variables."""
+        return [
+            SlotVariable(self.graph.reader, f, f"{self.place}.slot_variables[{i}]")
+            for i, f in enumerate(self._all(3))
+        ]
+
+    @property
+    def has_slot_variables(self) -> bool:
+        return any(f.number == 3 and f.wire == LEN for f in self.fields)
+
+    @property
+    def saveable_objects(self) -> list[SaveableObject]:
+        """The functions that save and restore it; equal names are kept, the last counts."""
+        place = f"{self.place}.saveable_objects"
+        return [SaveableObject(self.graph.reader, f, place) for f in self._all(11)]
+
+    # -- what it is --
+
+    @property
+    def identifier(self) -> str:
+        """Of a user object, what revives it: ``_tf_keras_model``; else ""."""
+        return self._text("user_object", 1)
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Of a user object: (producer, min_consumer)."""
+        fields = self._inside("user_object")
+        inner = self.graph.reader.fields(merged(fields, 2), f"{self.place}.user_object.version")
+        return int32(last(inner, 1, VARINT)), int32(last(inner, 2, VARINT))
+
+    @property
+    def metadata(self) -> str:
+        """Of a user object: what Keras before 2.5 left there as JSON; else ""."""
+        return self._text("user_object", 3)
+
+    @property
+    def registered_name(self) -> str:
+        """The class that a library registered for saving, or ""."""
+        return self._own_text(13)
+
+    @property
+    def registered_saver(self) -> str:
+        """The saver that a library registered, or ""."""
+        return self._own_text(16)
+
+    @property
+    def concrete_function_names(self) -> list[str]:
+        """Of a function its traces, of a bare concrete function the one it is; else none."""
+        reader = self.graph.reader
+        if self.kind == "bare_concrete_function":
+            return [self._text("bare_concrete_function", 1)]
+        place = f"{self.place}.function.concrete_functions"
+        return [
+            reader.text(f, f"{place}[{i}]")
+            for i, f in enumerate(_listed(self._inside("function"), 1))
+        ]
+
+    @property
+    def concrete_function_fields(self) -> list[Field]:
+        """Where those names stand."""
+        if self.kind == "bare_concrete_function":
+            name = last(self._inside("bare_concrete_function"), 1)
+            return [name] if name else []
+        return _listed(self._inside("function"), 1)
+
+    @property
+    def argument_keywords(self) -> list[str]:
+        """Of a bare concrete function: the names of its arguments."""
+        place = f"{self.place}.bare_concrete_function.argument_keywords"
+        fields = _listed(self._inside("bare_concrete_function"), 2)
+        return [self.graph.reader.text(f, place) for f in fields]
+
+    @property
+    def function_spec(self) -> FunctionSpec | None:
+        """Of a function: the Python signature it had."""
+        number = 4 if self.kind == "bare_concrete_function" else 2
+        if self.kind not in ("function", "bare_concrete_function"):
+            return None
+        spans = merged(self._inside(self.kind), number)
+        place = f"{self.place}.{self.kind}.function_spec"
+        return FunctionSpec(self.graph.reader, spans, place) if spans else None
+
+    @property
+    def variable(self) -> Variable | None:
+        """Of a variable: its name, dtype and shape."""
+        if self.kind != "variable":
+            return None
+        place = f"{self.place}.variable"
+        return Variable(self.graph.reader, self._inside("variable"), place)
+
+    @property
+    def asset_index(self) -> int | None:
+        """Of an asset: its position in asset_file_def."""
+        if self.kind != "asset":
+            return None
+        return int32(last(self._inside("asset"), 1, VARINT))
+
+    @property
+    def operation(self) -> str:
+        """Of a constant: the node of the main graph that holds its value."""
+        return self._text("constant", 1)
+
+    @property
+    def captured_tensor(self) -> tuple[str, str] | None:
+        """Of a captured tensor: its name, and the concrete function it lies in."""
+        if self.kind != "captured_tensor":
+            return None
+        return self._text("captured_tensor", 1), self._text("captured_tensor", 2)
+
+    # -- helpers --
+
+    def _all(self, number: int) -> list[Field]:
+        return _listed(self.fields, number)
+
+    def _inside(self, kind: str) -> list[Field]:
+        """The fields of its kind's message; none when it is of another kind."""
+        if self.kind != kind:
+            return []
+        spans = [(f.at, f.end) for f in self._chosen]
+        return self.graph.reader.fields(spans, f"{self.place}.{kind}")
+
+    def _text(self, kind: str, number: int) -> str:
+        f = last(self._inside(kind), number)
+        return self.graph.reader.text(f, f"{self.place}.{kind}") if f else ""
+
+    def _own_text(self, number: int) -> str:
+        f = last(self.fields, number)
+        return self.graph.reader.text(f, self.place) if f else ""
+
+
+class ObjectGraph:
+    """A SavedObjectGraph.
+
+    Attributes:
+        reader, spans: Where it lies; several spans are one message, merged.
+        place: ``meta_graphs[0].object_graph_def``, as errors name it.
+    """
+
+    __slots__ = ("_functions", "_nodes", "place", "reader", "spans")
+
+    def __init__(self, reader: Reader, spans: Spans, place: str) -> None:
+        self.reader = reader
+        self.spans = spans
+        self.place = place
+        self._nodes: memoryview | None = None
+        self._functions: dict[str, ConcreteFunction] | None = None
+
+    def __repr__(self) -> str:
+        return f"<ObjectGraph: {len(self)} nodes>"
+
+    # -- nodes --
+
+    @property
+    def _index(self) -> memoryview:
+        """Where each node lies: start and end of its field, two numbers a node."""
+        if self._nodes is None:
+            n = self.reader.count(self.spans, 1, self.place)
+            if n > MAX_OBJECTS:
+                at = self.spans[0][0]
+                limit = CoreError("LIMIT", at, MAX_OBJECTS, n)
+                raise self.reader.error(limit, f"{self.place}.nodes")
+            index = memoryview(bytearray(16 * n)).cast("Q")
+            i = 0
+            for f in self._each(1):
+                index[i], index[i + 1] = f.start, f.end
+                i += 2
+            self._nodes = index
+        return self._nodes
+
+    def __len__(self) -> int:
+        """The number of nodes."""
+        return len(self._index) // 2
+
+    def __getitem__(self, node_id: int) -> ObjectNode:
+        """The node at this position. Raises IndexError where there is none."""
+        if not 0 <= node_id < len(self):
+            raise IndexError(f"no node {node_id} among {len(self)}")
+        span = [(self._index[2 * node_id], self._index[2 * node_id + 1])]
+        (field,) = self.reader.fields(span, self.place)
+        return ObjectNode(self, node_id, field)
+
+    def __iter__(self) -> Iterator[ObjectNode]:
+        for i in range(len(self)):
+            yield self[i]
+
+    @property
+    def root(self) -> ObjectNode:
+        """The object that was saved. Raises FormatError where there is no node at all."""
+        return self.follow(0, self.place)
+
+    def follow(self, node_id: int, place: str, field: Field | None = None) -> ObjectNode:
+        """The node that something in the file refers to.
+
+        Args:
+            node_id: Its number.
+            place, field: What refers to it, for the error.
+
+        Raises FormatError where there is no such node.
+        """
+        if not 0 <= node_id < len(self):
+            raise FormatError(
+                self.reader.path,
+                f"refers to object {node_id}, of {count(len(self))}",
+                offset=field.start if field else None,
+                place=place,
+            )
+        return self[node_id]
+
+    def child(self, node: ObjectNode, name: str) -> ObjectNode | None:
+        """The child of this name: of several the last, as loading leaves it."""
+        found = None
+        for i, reference in enumerate(node.children):
+            if reference.local_name == name:
+                found = (i, reference)
+        if found is None:
+            return None
+        i, reference = found
+        return self.follow(reference.node_id, f"{node.place}.children[{i}]", reference.id_field)
+
+    def path(self, node_id: int) -> tuple[str, ...] | None:
+        """The shortest way from the root to a node, by the names of children.
+
+        The root's is empty; of equally short ways it is the first in file order. None for
+        a node that no way leads to. References that lead nowhere are passed over.
+        """
+        # Ways share their beginnings: only the last step of each is kept.
+        steps: dict[int, tuple[int, str]] = {}
+        for found, owner, name in self.walk():
+            steps[found] = (owner, name)
+            if found == node_id:
+                names = []
+                while found:
+                    found, name = steps[found]
+                    names.append(name)
+                return tuple(reversed(names))
+        return None
+
+    def walk(self) -> Iterator[tuple[int, int, str]]:
+        """(node, its owner, its name there) of all that the root reaches, nearest first.
+
+        Each node comes once, whatever cycles there are; the root as its own owner.
+        References that lead nowhere are passed over.
+        """
+        n = len(self)
+        if not n:
+            return
+        seen = bytearray(n)
+        seen[0] = 1
+        yield 0, 0, ""
+        queue = [0]
+        for owner in queue:  # grows while it is walked
+            for reference in self[owner].children:
+                to = reference.node_id
+                if 0 <= to < n and not seen[to]:
+                    seen[to] = 1
+                    yield to, owner, reference.local_name
+                    queue.append(to)
+
+    # -- functions --
+
+    @property
+    def concrete_functions(self) -> dict[str, ConcreteFunction]:
+        """Name in the function library -> ConcreteFunction, in file order.
+
+        Of equal names the last counts, and takes the place of the first.
+        """
+        if self._functions is None:
+            place = f"{self.place}.concrete_functions"
+            found: dict[str, ConcreteFunction] = {}
+            for f in self._each(2):
+                entry = self.reader.fields([(f.at, f.end)], place)
+                key = last(entry, 1)
+                name = self.reader.text(key, place) if key else ""
+                here = f'{place}["{printable(name)}"]'
+                found[name] = ConcreteFunction(self.reader, name, f, merged(entry, 2), here)
+            self._functions = found
+        return self._functions
+
+    # -- helpers --
+
+    def _each(self, number: int) -> Iterator[Field]:
+        """The length-delimited fields with this number, a few thousand at a time."""
+        for start, end in self.spans:
+            while True:
+                try:
+                    chunk = _core.scan(
+                        self.reader.source, [(start, end)], only=number, most=_CHUNK
+                    )
+                except CoreError as e:
+                    raise self.reader.error(e, self.place) from None
+                for f in chunk:
+                    if f.wire == LEN:
+                        yield f
+                if len(chunk) < _CHUNK:
+                    break
+                start = chunk[-1].end
+
+
+def int32(field: Field | None) -> int:
+    """The number in a varint field of an int32; 0 where it is left out."""
+    if field is None:
+        return 0
+    low = field.value & 0xFFFFFFFF
+    return low - (1 << 32) if low >> 31 else low
+
+
+def _listed(fields: Iterable[Field], number: int) -> list[Field]:
+    return [f for f in fields if f.number == number and f.wire == LEN]
+
+
+def _structured(reader: Reader, spans: Spans, place: str) -> Any:
+    from .structured import decode
+
+    return decode(reader, spans, place)
+
+
+def _packed_int32(reader: Reader, field: Field, place: str) -> list[int]:
+    out = []
+    value = shift = 0
+    for byte in reader.bytes(field, place):
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            low = signed(value & (1 << 64) - 1) & 0xFFFFFFFF
+            out.append(low - (1 << 32) if low >> 31 else low)
+            value = shift = 0
+        elif shift > 63:
+            raise reader.error(CoreError("VARINT", field.at, 0, 0), place)
+    if shift:
+        raise reader.error(CoreError("TRUNCATED", field.at, 1, 0), place)
+    return out
