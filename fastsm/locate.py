@@ -1,12 +1,11 @@
-"""Finds the SavedModel behind a path, and says what lies there when it is none."""
+"""Finds the SavedModel behind a path, and the files of its folder."""
 from __future__ import annotations
 
 import os
 
-from . import _core
-from .errors import CoreError, FormatError, MissingError, UnsupportedError
+from .errors import FormatError, UnsupportedError
 from .source import File, Source, from_bytes
-from .text import count, printable
+from .text import Record, count, printable
 
 #: The file of a model by format, in the order in which every loader looks.
 #: Source: tensorflow/cc/saved_model/constants.h, loader.cc ReadSavedModel.
@@ -14,16 +13,6 @@ FILES = {"pb": "saved_model.pb", "pbtxt": "saved_model.pbtxt"}
 CHUNKED = "saved_model.cpb"
 
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".gz", ".7z", ".rar", ".zst")
-
-# How other files begin that end up under this name.
-_MAGIC = (
-    (b"version https://git-lfs", "is a Git LFS pointer", "Run: git lfs pull"),
-    (b"\x89HDF", "is an HDF5 file (Keras 2 .h5)", "Load it in Keras and call model.export()."),
-    (b"PK\x03\x04", "is a zip archive (a .keras file is one)", "Extract it first, or load it in Keras and call model.export()."),
-    (b"\x1f\x8b", "is gzip-compressed", "Decompress it first."),
-    (b"<!DOCTYPE", "is a web page", "Download the file itself, not its page."),
-    (b"<html", "is a web page", "Download the file itself, not its page."),
-)  # fmt: skip
 
 #: A .pbtxt of more than this is refused: protobuf needs some ten times as much memory.
 MAX_TEXT_FILE = 1 << 30
@@ -87,7 +76,9 @@ def locate(path: str | os.PathLike[str]) -> Located:
         for format, file in FILES.items():
             if os.path.lexists(os.path.join(name, file)):
                 return Located(name, name, format, File(os.path.join(name, file)))
-        raise _nothing_in(name)
+        from .diagnose import nothing_in
+
+        raise nothing_in(name)
     except OSError as e:
         raise FormatError(e.filename or name, f"cannot be read: {e.strerror or e}") from None
     except ValueError as e:
@@ -97,98 +88,73 @@ def locate(path: str | os.PathLike[str]) -> Located:
 
 
 def _from_file(name: str) -> Located:
+    from . import diagnose
+
     if not os.path.lexists(name):
-        raise _missing(name)
+        raise diagnose.missing(name)
     folder, base = os.path.split(name)
     for format, file in FILES.items():
         if base == file:
             return Located(name, folder or ".", format, File(name))
     if base == CHUNKED:
-        raise _chunked(name)
+        raise diagnose.chunked(name)
     if base.endswith(_ARCHIVES):
         raise UnsupportedError(name, "is an archive: extract it first")
-    opened = File(name)
-    source = opened.source()
-    try:
-        what = other_kind(source) or ("is not a SavedModel's folder", None)
-    except CoreError:
-        what = ("is not a SavedModel's folder", None)
-    raise FormatError(name, what[0], hint=what[1] or "Name the folder that holds saved_model.pb.")
+    raise diagnose.not_a_model(name)
 
 
-def _missing(name: str) -> MissingError:
-    parent, base = os.path.split(name.rstrip("/"))
-    try:
-        beside = sorted(os.listdir(parent or "."))
-    except OSError:
-        beside = []
-    import difflib
-
-    close = difflib.get_close_matches(base, beside, 1)
-    hint = f"Did you mean {printable(os.path.join(parent, close[0]))}?" if close else None
-    return MissingError(name, "there is nothing here", hint=hint)
+#: A walk stops after this many entries: a model has thousands of files at most, and a
+#: path may by mistake be the root of a disk.
+MAX_ENTRIES = 100_000
 
 
-def _chunked(name: str) -> UnsupportedError:
-    return UnsupportedError(
-        name, "is a model in chunks (.cpb), which fastsm does not read yet",
-        hint="TensorFlow's public wheels cannot load it either; export it as saved_model.pb.",
-    )  # fmt: skip
+class Entry(Record):
+    """A file, or a folder with all that is in it.
+
+    Attributes:
+        name: Its name in the model's folder, with a slash behind a folder's.
+        bytes: Its size, or the sum of its files'.
+        files: How many files that is.
+    """
+
+    __slots__ = ("bytes", "files", "name")
+
+    def __init__(self, name: str, bytes: int, files: int) -> None:
+        self.name = name
+        self.bytes = bytes
+        self.files = files
 
 
-def _nothing_in(folder: str) -> FormatError | UnsupportedError:
-    """The folder is there, the model is not: say what is."""
-    chunked = os.path.join(folder, CHUNKED)
-    if os.path.exists(chunked):
-        return _chunked(chunked)
-    below = []
-    for entry in sorted(os.listdir(folder)):
-        inside = os.path.join(folder, entry)
-        if any(os.path.lexists(os.path.join(inside, f)) for f in FILES.values()):
-            below.append(entry)
-    if not below:
-        hint = None
-        if any(e.endswith((".index", ".meta")) for e in os.listdir(folder)):
-            hint = "There is a checkpoint here, without a SavedModel around it."
-        return FormatError(folder, "no saved_model.pb or saved_model.pbtxt here", hint=hint)
-    numbers = all(e.isdigit() for e in below)
-    below.sort(key=lambda e: (int(e) if e.isdigit() else 0, e))
-    noun = ("version" if numbers else "model") + ("s" if len(below) > 1 else "")
-    shown = ", ".join(printable(e) for e in below[:8]) + (", ..." if len(below) > 8 else "")
-    example = printable(os.path.join(folder, below[-1]))
-    verb = "lie" if len(below) > 1 else "lies"
-    return FormatError(
-        folder, f"no saved_model.pb here; {noun} {shown} {verb} below. Try: fastsm show {example}"
-    )
+def entries(folder: str) -> list[Entry]:
+    """What lies in the folder, sorted by name. Links are counted, never followed.
+
+    Raises OSError when the folder itself cannot be read; what cannot be read below it
+    counts nothing.
+    """
+    left = [MAX_ENTRIES]
+    found = []
+    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+        if entry.is_dir(follow_symlinks=False):
+            size, n = _below(entry.path, left)
+            found.append(Entry(entry.name + "/", size, n))
+        else:
+            found.append(Entry(entry.name, entry.stat(follow_symlinks=False).st_size, 1))
+    return found
 
 
-def other_kind(source: Source) -> tuple[str, str | None] | None:
-    """What a file is that is no SavedModel: (what is wrong, what to do), or None."""
-    if source.size == 0:
-        return "is empty (0 bytes)", "Copy or export the model again."
-    head = source.read(0, min(source.size, 4096))
-    for magic, what, hint in _MAGIC:
-        if head.startswith(magic):
-            return (f"{what} ({count(source.size)} bytes)" if "LFS" in what else what), hint
-    if head[4:8] == b"TFL3":
-        return "is a TFLite model, not a SavedModel", None
-    if head.isascii() and all(b >= 0x20 or b in b"\t\n\r" for b in head):
-        if b"saved_model_schema_version" in head or b"meta_graphs" in head:
-            return "is in text format", "Rename it to saved_model.pbtxt."
-        if b"item {" in head or b"item{" in head:
-            return "is a label map in text format, not a SavedModel", None
-        return "is text, not a SavedModel", None
-    first = _core.scan(source, [(0, source.size)], only=1, most=1)
-    if first and first[0].wire == 2 and first[0].start == 0:
-        nodes = _core.NodeIndex(source, [(0, source.size)], 1)
-        if nodes.n_nodes and all(_op_like(n) for n in nodes.names()):
-            return (
-                f"is a GraphDef (frozen graph), not a SavedModel: {count(nodes.n_nodes)} nodes, "
-                "no meta graph.",
-                None,
-            )
-    return None
-
-
-def _op_like(name: bytes) -> bool:
-    return name.isascii() and name.replace(b"_", b"").replace(b">", b"").isalnum()
+def _below(folder: str, left: list[int]) -> tuple[int, int]:
+    size = n = 0
+    pending = [folder]
+    while pending and left[0] > 0:
+        try:
+            listing = list(os.scandir(pending.pop()))
+        except OSError:
+            continue
+        for entry in listing:
+            left[0] -= 1
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
+            else:
+                size += entry.stat(follow_symlinks=False).st_size
+                n += 1
+    return size, n

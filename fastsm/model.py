@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import os
 
-from . import _core, fingerprint
-from .bundle import index as bundle_index
+from . import _core, bundle
+from . import fingerprint as fingerprints
 from .errors import (
     AmbiguousError,
     CoreError,
@@ -12,9 +12,8 @@ from .errors import (
     MissingError,
     RefusedError,
 )
-from .locate import CHUNKED, Located, locate, other_kind
-from .reader import LEN, Reader
-from .source import File
+from .locate import CHUNKED, Located, locate
+from .source import LEN, File, Reader
 from .text import count, printable, tag_set
 from .views import MetaGraph
 
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._core import Source
-    from .bundle.index import Summary
+    from .bundle import Summary
     from .fingerprint import Fingerprint
+    from .fingerprint.hashes import Check
     from .views import Signature
 
 
@@ -95,8 +95,10 @@ class SavedModel:
         try:
             fields = _core.scan(source, [(0, source.size)])
         except CoreError as e:
+            from .diagnose import truncated
+
             what = self._other_kind()
-            raise what or _truncated(self.reader, e) or self.reader.error(e, "") from None
+            raise what or truncated(self.reader, e) or self.reader.error(e, "") from None
         found = [f for f in fields if f.number == 2 and f.wire == LEN]
         if not found or (fields[0].number, fields[0].wire) == (1, LEN):
             what = self._other_kind()
@@ -105,6 +107,8 @@ class SavedModel:
         self._meta_graphs = [MetaGraph(self.reader, i, f) for i, f in enumerate(found)]
 
     def _other_kind(self) -> FormatError | None:
+        from .diagnose import other_kind
+
         try:
             what = other_kind(self.reader.source)
         except CoreError:
@@ -161,18 +165,18 @@ class SavedModel:
     @property
     def fingerprint(self) -> Fingerprint | None:
         """What fingerprint.pb says, or None; FormatError when it is damaged."""
-        path = os.path.join(self.folder, fingerprint.NAME)
+        path = os.path.join(self.folder, fingerprints.NAME)
         try:
             source = File(path).source()
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as e:
             raise FormatError(path, f"cannot be read: {getattr(e, 'strerror', e)}") from None
-        if source.size > fingerprint.MAX_SIZE:
+        if source.size > fingerprints.MAX_SIZE:
             raise FormatError(path, f"has {count(source.size)} bytes: no fingerprint has")
-        return fingerprint.Fingerprint(Reader(source, path))
+        return fingerprints.Fingerprint(Reader(source, path))
 
-    def check_fingerprint(self) -> list[fingerprint.Check]:
+    def check_fingerprint(self) -> list[Check]:
         """Each hash of fingerprint.pb, stored and computed; empty without one.
 
         Reads all of saved_model.pb, in constant memory.
@@ -180,20 +184,27 @@ class SavedModel:
         stored = self.fingerprint
         if stored is None:
             return []
-        return fingerprint.check(
+        from .fingerprint.hashes import check
+
+        return check(
             stored, self.reader.source, self.meta_graphs, self._index_source()
         )
 
-    def check_checkpoint_hash(self) -> fingerprint.Check | None:
-        """The one hash that costs nothing to check: variables.index is small."""
-        stored = self.fingerprint
-        if stored is None:
-            return None
-        return fingerprint.check_checkpoint(stored, self._index_source())
+    def is_of_index(self, stored: Fingerprint) -> bool:
+        """Whether its checkpoint_hash is that of variables.index: cheap, the file is small.
+
+        Raises FormatError when the index cannot be read.
+        """
+        index = self._index_source()
+        try:
+            return stored.checkpoint_hash == (_core.fingerprint_source(index) if index else 0)
+        except CoreError as e:
+            path = bundle.index_path(self.folder)
+            raise FormatError(path, str(e), offset=e.offset) from None
 
     def _index_source(self) -> Source | None:
         try:
-            return File(bundle_index.index_path(self.folder)).source()
+            return File(bundle.index_path(self.folder)).source()
         except (OSError, ValueError):
             return None
 
@@ -204,9 +215,9 @@ class SavedModel:
         Raises FormatError when it is no table at all.
         """
         try:
-            return bundle_index.summary(self.folder)
+            return bundle.summary(self.folder)
         except OSError as e:
-            path = bundle_index.index_path(self.folder)
+            path = bundle.index_path(self.folder)
             raise FormatError(path, f"cannot be read: {e.strerror}") from None
 
     @property
@@ -249,38 +260,3 @@ class SavedModel:
             "format": self.format,
             "meta_graphs": [g.to_dict() for g in self.meta_graphs],
         }
-
-
-#: Names of the fields in which most of a file lies, for the place of a truncation.
-_META_GRAPH_FIELDS = {
-    1: "meta_info_def", 2: "graph_def", 3: "saver_def", 4: "collection_def",
-    5: "signature_def", 6: "asset_file_def", 7: "object_graph_def",
-}  # fmt: skip
-
-
-def _truncated(reader: Reader, error: CoreError) -> FormatError | None:
-    """A file that ends too early: which field it ends in, and what that needs."""
-    source = reader.source
-    if error.kind != "TRUNCATED" or error.offset > source.size:
-        return None
-    whole = [(0, error.offset)]
-    place = f"meta_graphs[{_core.count(source, whole, 2)}]"
-    need = error.need
-    tag = source.read(error.offset, min(11, source.size - error.offset))
-    if tag[:1] != b"\x12":  # field 2, meta_graphs: the rest of SavedModel is one number
-        return None
-    inside = error.offset + 1
-    while source.read(inside, 1)[0] & 0x80:
-        inside += 1
-    try:
-        _core.scan(source, [(inside + 1, source.size)])
-    except CoreError as e:
-        if e.kind != "TRUNCATED":
-            return None
-        number = source.read(e.offset, 1)[0] >> 3
-        place += "." + _META_GRAPH_FIELDS.get(number, f"field {number}")
-        need = e.need
-    return FormatError(
-        reader.path,
-        f"ends at byte {count(source.size)}; {place} needs {count(need)}. Partial download?",
-    )

@@ -3,17 +3,16 @@ from __future__ import annotations
 
 import os
 
-from . import fingerprint
 from .commit import commit
 from .edit import tags as edit_tags
 from .errors import InternalError, RefusedError
+from .fingerprint import NAME as FINGERPRINT
+from .fingerprint.renew import with_checksum
 from .model import SavedModel, as_tag_set
 from .model import open as open_model
 from .plan import Plan
-from .reader import LEN, Reader
-from .record import Record
-from .source import File, from_bytes
-from .text import tag_set
+from .source import LEN, File, Reader, from_bytes
+from .text import Record, tag_set
 from .views import MetaGraph
 
 TYPE_CHECKING = False
@@ -194,15 +193,15 @@ def _write_model(plan: Plan, model: SavedModel, source: Source) -> None:
         return  # TensorFlow makes no fingerprint of a .pbtxt
     plan.write(model.located.name, source)
     try:
-        file = File(os.path.join(model.folder, fingerprint.NAME))
+        file = File(os.path.join(model.folder, FINGERPRINT))
     except FileNotFoundError:
         return
     except (OSError, ValueError) as e:
-        raise RefusedError(model.path, f"{fingerprint.NAME} cannot be read: {e}") from None
-    plan.read(fingerprint.NAME, file)
-    content = fingerprint.with_checksum(file, source)
+        raise RefusedError(model.path, f"{FINGERPRINT} cannot be read: {e}") from None
+    plan.read(FINGERPRINT, file)
+    content = with_checksum(file, source)
     if content is not None:
-        plan.write(fingerprint.NAME, content)
+        plan.write(FINGERPRINT, content)
 
 
 def _check_tags(

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from . import _core, dtypes
 from .errors import CoreError, FormatError
-from .reader import LEN, VARINT, last, merged, signed
-from .record import Record
-from .text import printable
+from .source import LEN, VARINT, last, merged, signed
+from .text import Record, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from ._core import Field, NodeIndex
     from .graph.objects import ObjectGraph
-    from .reader import Reader, Spans
+    from .source import Reader, Spans
 
 #: Keys of signature_def that hold no signature but name an op.
 #: Source: tensorflow/cc/saved_model/constants.h (kSavedModelInitOpSignatureKey, ...).

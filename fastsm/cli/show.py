@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from ..errors import FormatError, MissingError, UsageError
-from ..files import entries
+from ..locate import entries
 from ..model import SavedModel
 from ..model import open as open_model
 from ..text import counted, printable, size, tag_set
@@ -185,13 +185,15 @@ def _fingerprint(model: SavedModel, check: bool, notes: list[str]) -> dict[str, 
     if check:
         checks = model.check_fingerprint()
         out["checks"] = [c.to_dict() for c in checks]
+        stale = [c.name for c in checks if c.ok is False]
     else:
-        # The index is small: this one hash costs nothing.
-        checks = [c for c in [model.check_checkpoint_hash()] if c is not None]
-        out["checkpoint_hash_ok"] = checks[0].ok if checks else None
-    for c in checks:
-        if c.ok is False:
-            notes.append(f"fingerprint.pb is stale: its {c.name} is not that of this model")
+        try:
+            fits: bool | None = model.is_of_index(found)
+        except FormatError:
+            fits = None
+        out["checkpoint_hash_ok"] = fits
+        stale = ["checkpoint_hash"] if fits is False else []
+    notes += [f"fingerprint.pb is stale: its {name} is not that of this model" for name in stale]
     return out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..encode import delimited
 from ..errors import MissingError, RefusedError, UsageError
 from ..plan import Rewrite
-from ..reader import LEN
+from ..source import LEN
 from ..text import printable, tag_set
 
 TYPE_CHECKING = False

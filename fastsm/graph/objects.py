@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from .. import _core, dtypes
 from ..errors import CoreError, FormatError
-from ..reader import LEN, VARINT, last, merged, signed
+from ..source import LEN, VARINT, last, merged, signed
 from ..text import count, printable
 from ..views import read_shape
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._core import Field
-    from ..reader import Reader, Spans
+    from ..source import Reader, Spans
 
 #: The fields of SavedObject that make up its oneof, by the name of the kind.
 KINDS = {

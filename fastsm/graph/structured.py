@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from .. import dtypes
 from ..errors import FormatError
-from ..reader import FIXED64, LEN, VARINT, last, merged, signed
+from ..source import FIXED64, LEN, VARINT, last, merged, signed
 from ..views import read_shape
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._core import Field
-    from ..reader import Reader, Spans
+    from ..source import Reader, Spans
 
 #: Values inside values; a level is two messages, and protobuf stops at 100 of them.
 MAX_DEPTH = 50

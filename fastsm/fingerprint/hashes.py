@@ -1,100 +1,23 @@
-"""fingerprint.pb: what it says, whether it is true, and making it true after an edit.
-
-A fingerprint holds five hashes of a model. An edit says which of them it touches: these
-are computed anew, the others stay as they were, so that an old lie is not laundered.
+"""The five hashes of a fingerprint, computed, and held against stored ones.
 
 Source: tensorflow/cc/saved_model/fingerprinting.cc, fingerprinting_utils.cc and
-tensorflow/core/graph/regularization/ (2.21); fingerprint.proto. Which wheel writes which
-variant was measured on 2.11 to 2.21.
+tensorflow/core/graph/regularization/ (2.21).
 """
 from __future__ import annotations
 
-from . import _core, encode
-from .encode import delimited
-from .errors import CoreError, FormatError, UnsupportedError
-from .reader import VARINT, Reader, last, merged
-from .record import Record
-from .source import File, Source, from_bytes, slices
+from .. import _core
+from ..encode import delimited
+from ..errors import CoreError, FormatError, UnsupportedError
+from ..plan import Rewrite
+from ..source import Reader, last, merged, slices
+from ..text import Record
+from ..views import map_entries
+from . import CHECKPOINT, CHECKSUM, HASHES, OBJECTS, PROGRAM, SIGNATURES, Fingerprint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from .plan import Deferred
-    from .views import MetaGraph
-
-NAME = "fingerprint.pb"
-
-#: The hashes by field number.
-#: Source: tensorflow/core/protobuf/fingerprint.proto.
-CHECKSUM, PROGRAM, SIGNATURES, OBJECTS, CHECKPOINT = 1, 2, 3, 4, 5
-HASHES = {
-    CHECKSUM: "saved_model_checksum",
-    PROGRAM: "graph_def_program_hash",
-    SIGNATURES: "signature_def_hash",
-    OBJECTS: "saved_object_graph_hash",
-    CHECKPOINT: "checkpoint_hash",
-}
-_VERSION, _UUID = 6, 7
-
-_U64 = (1 << 64) - 1
-
-#: No writer's fingerprint has a hundred bytes more than its hashes; a larger file is none.
-MAX_SIZE = 1 << 16
-
-
-class Fingerprint(Record):
-    """What a fingerprint.pb says.
-
-    Attributes:
-        saved_model_checksum, graph_def_program_hash, signature_def_hash,
-        saved_object_graph_hash, checkpoint_hash: The hashes; 0 when the file has none.
-        producer: The version of the algorithm; None before TensorFlow 2.12, whose
-            saved_model_checksum covers the graph alone.
-        uuid: Drawn when the model was written; None before TensorFlow 2.19.
-    """
-
-    __slots__ = (*HASHES.values(), "producer", "uuid")
-
-    saved_model_checksum: int
-    graph_def_program_hash: int
-    signature_def_hash: int
-    saved_object_graph_hash: int
-    checkpoint_hash: int
-    producer: int | None
-    uuid: str | None
-
-    def __init__(self, reader: Reader) -> None:
-        """Read it. Raises FormatError where it is damaged."""
-        fields = reader.fields([(0, reader.source.size)], "")
-        for number, name in HASHES.items():
-            f = last(fields, number, VARINT)
-            setattr(self, name, f.value if f else 0)
-        version = merged(fields, _VERSION)
-        producer = last(reader.fields(version, "version"), 1, VARINT)
-        self.producer = producer.value if producer else None
-        uuid = last(fields, _UUID)
-        self.uuid = reader.text(uuid, "uuid") if uuid else None
-
-    def hash(self, number: int) -> int:
-        """The hash with this field number."""
-        value: int = getattr(self, HASHES[number])
-        return value
-
-    @property
-    def covers_graph_only(self) -> bool:
-        """Whether field 1 is TensorFlow 2.11's graph_def_checksum."""
-        return self.producer is None
-
-    def to_dict(self) -> dict[str, object]:
-        """64-bit hashes as strings: JSON numbers lose their last digits."""
-        out: dict[str, object] = {n: str(getattr(self, n)) for n in HASHES.values()}
-        out["producer"] = self.producer
-        out["uuid"] = self.uuid
-        return out
-
-
-# -- the five hashes --
+    from .._core import Source
+    from ..views import MetaGraph
 
 
 def checksum(source: Source) -> int:
@@ -114,8 +37,6 @@ def program_hash(graph: MetaGraph) -> int:
 
     Raises UnsupportedError for a graph on which TensorFlow's own function has no result.
     """
-    from .plan import Rewrite
-
     source = slices(graph.reader.source, graph.graph_spans)
     reader = Reader(source, graph.reader.path)
     rewrite = Rewrite(source)
@@ -134,8 +55,6 @@ def program_hash(graph: MetaGraph) -> int:
 
 def _regular_call(reader: Reader, start: int, end: int) -> bytes:
     """The attrs of a call as they are hashed: no uid in f's name, no config_proto."""
-    from .views import map_entries
-
     attrs = map_entries(reader, reader.fields([(start, end)], "graph_def.node"), 5, "attr")
     if "f" not in attrs or "config_proto" not in attrs:
         raise UnsupportedError(reader.path, "a call without attr f or config_proto")
@@ -173,8 +92,6 @@ def without_uid(name: bytes) -> bytes:
 
 def signatures_hash(graph: MetaGraph, *, keys: bool = True) -> int:
     """signature_def_hash; before TensorFlow 2.14 it left the keys out."""
-    from .views import map_entries
-
     canon, message = _core.Canon(), _core.message_id("SignatureDef")
     place = f"{graph.place}.signature_def"
     entries = map_entries(graph.reader, graph.fields, 5, place)
@@ -192,8 +109,6 @@ def objects_hash(graph: MetaGraph) -> int:
     Raises UnsupportedError when a function's name ends in no number: then TensorFlow
     makes no fingerprint at all.
     """
-    from .views import map_entries
-
     if not graph.object_spans:
         return 0
     reader, place = graph.reader, f"{graph.place}.object_graph_def"
@@ -294,83 +209,3 @@ def check(
             computed, note = None, getattr(e, "problem", str(e))
         out.append(Check(name, stored.hash(number), computed, note))
     return out
-
-
-def check_checkpoint(stored: Fingerprint, index: Source | None) -> Check:
-    """checkpoint_hash alone: it reads variables.index and nothing else."""
-    name = HASHES[CHECKPOINT]
-    try:
-        return Check(name, stored.checkpoint_hash, checkpoint_hash(index), None)
-    except CoreError as e:
-        return Check(name, stored.checkpoint_hash, None, str(e))
-
-
-# -- after an edit --
-
-
-def with_checksum(file: File, source: Source) -> Deferred | None:
-    """fingerprint.pb after an edit that only saved_model_checksum can see.
-
-    Args:
-        file: fingerprint.pb as it is.
-        source: What saved_model.pb becomes.
-
-    Returns:
-        Content for a plan, computed when it is needed; None when it stays as it is.
-        A fingerprint that cannot be made true is removed, with a warning.
-    """
-    from .plan import Deferred
-
-    reader = Reader(from_bytes(file.source().read(0, min(file.identity.size, MAX_SIZE))), file.path)
-    try:
-        old = Fingerprint(reader)
-    except FormatError as e:
-        damage = f"{NAME} was damaged ({e.problem}) and is removed"
-        return Deferred(lambda: (None, damage))
-    if old.covers_graph_only:
-        return None  # TensorFlow 2.11's hash of the graph does not see the rest
-
-    def compute() -> tuple[bytes | None, str | None]:
-        try:
-            return rewritten(reader, {CHECKSUM: checksum(source)}), None
-        except CoreError as e:
-            return None, f"{NAME} cannot be made true ({e}) and is removed"
-
-    return Deferred(compute)
-
-
-def rewritten(reader: Reader, hashes: dict[int, int]) -> bytes:
-    """The file with these hashes replaced, and a uuid made from its hashes if it had one.
-
-    All else, unknown fields too, keeps its bytes and its place. A fingerprint says what
-    a model is, so equal models get equal ones: the uuid is derived, never drawn.
-    """
-    fields = reader.fields([(0, reader.source.size)], "")
-    old = Fingerprint(reader)
-    new: dict[int, bytes] = {}
-    all_hashes = {n: hashes.get(n, old.hash(n)) for n in HASHES}
-    for number, value in hashes.items():
-        new[number] = encode.number(number, value)
-    if old.uuid is not None and any(old.hash(n) != v for n, v in hashes.items()):
-        new[_UUID] = delimited(_UUID, _uuid(all_hashes.values()).encode())
-    # In its old place where it has one, else behind the fields with lower numbers.
-    present = {f.number for f in fields}
-    waiting = sorted(n for n in new if n not in present)
-    out = bytearray()
-    for f in fields:
-        while waiting and waiting[0] < f.number:
-            out += new[waiting.pop(0)]
-        # Of a field that occurs twice the last counts; the first takes its place.
-        out += new.get(f.number, reader.source.read(f.start, f.end - f.start))
-        if f.number in new:
-            new[f.number] = b""
-    return bytes(out) + b"".join(new[n] for n in waiting)
-
-
-def _uuid(hashes: Iterable[int]) -> str:
-    """A number of 128 bits in decimal, as TensorFlow writes one, folded from the hashes."""
-    high, low = 0, _U64
-    for value in hashes:
-        high = _core.fingerprint_cat(high, value)
-        low = _core.fingerprint_cat(low, value)
-    return f"{high << 64 | low:020d}"

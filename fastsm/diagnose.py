@@ -1,0 +1,150 @@
+"""What lies at a path, when it is no SavedModel that can be read: words for the error.
+
+Imported only when something is wrong.
+"""
+from __future__ import annotations
+
+import os
+
+from . import _core
+from .errors import CoreError, FormatError, MissingError, UnsupportedError
+from .locate import CHUNKED, FILES
+from .source import File
+from .text import count, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .source import Reader, Source
+
+# How other files begin that end up under this name.
+_MAGIC = (
+    (b"version https://git-lfs", "is a Git LFS pointer", "Run: git lfs pull"),
+    (b"\x89HDF", "is an HDF5 file (Keras 2 .h5)", "Load it in Keras and call model.export()."),
+    (b"PK\x03\x04", "is a zip archive (a .keras file is one)", "Extract it first, or load it in Keras and call model.export()."),
+    (b"\x1f\x8b", "is gzip-compressed", "Decompress it first."),
+    (b"<!DOCTYPE", "is a web page", "Download the file itself, not its page."),
+    (b"<html", "is a web page", "Download the file itself, not its page."),
+)  # fmt: skip
+
+
+
+def missing(name: str) -> MissingError:
+    parent, base = os.path.split(name.rstrip("/"))
+    try:
+        beside = sorted(os.listdir(parent or "."))
+    except OSError:
+        beside = []
+    import difflib
+
+    close = difflib.get_close_matches(base, beside, 1)
+    hint = f"Did you mean {printable(os.path.join(parent, close[0]))}?" if close else None
+    return MissingError(name, "there is nothing here", hint=hint)
+
+
+def chunked(name: str) -> UnsupportedError:
+    return UnsupportedError(
+        name, "is a model in chunks (.cpb), which fastsm does not read yet",
+        hint="TensorFlow's public wheels cannot load it either; export it as saved_model.pb.",
+    )  # fmt: skip
+
+
+def not_a_model(name: str) -> FormatError:
+    """A file that no SavedModel is kept in: say what it is, if that can be told."""
+    try:
+        what = other_kind(File(name).source()) or ("is not a SavedModel's folder", None)
+    except CoreError:
+        what = ("is not a SavedModel's folder", None)
+    return FormatError(name, what[0], hint=what[1] or "Name the folder that holds saved_model.pb.")
+
+
+def nothing_in(folder: str) -> FormatError | UnsupportedError:
+    """The folder is there, the model is not: say what is."""
+    path = os.path.join(folder, CHUNKED)
+    if os.path.exists(path):
+        return chunked(path)
+    below = []
+    for entry in sorted(os.listdir(folder)):
+        inside = os.path.join(folder, entry)
+        if any(os.path.lexists(os.path.join(inside, f)) for f in FILES.values()):
+            below.append(entry)
+    if not below:
+        hint = None
+        if any(e.endswith((".index", ".meta")) for e in os.listdir(folder)):
+            hint = "There is a checkpoint here, without a SavedModel around it."
+        return FormatError(folder, "no saved_model.pb or saved_model.pbtxt here", hint=hint)
+    numbers = all(e.isdigit() for e in below)
+    below.sort(key=lambda e: (int(e) if e.isdigit() else 0, e))
+    noun = ("version" if numbers else "model") + ("s" if len(below) > 1 else "")
+    shown = ", ".join(printable(e) for e in below[:8]) + (", ..." if len(below) > 8 else "")
+    example = printable(os.path.join(folder, below[-1]))
+    verb = "lie" if len(below) > 1 else "lies"
+    return FormatError(
+        folder, f"no saved_model.pb here; {noun} {shown} {verb} below. Try: fastsm show {example}"
+    )
+
+
+def other_kind(source: Source) -> tuple[str, str | None] | None:
+    """What a file is that is no SavedModel: (what is wrong, what to do), or None."""
+    if source.size == 0:
+        return "is empty (0 bytes)", "Copy or export the model again."
+    head = source.read(0, min(source.size, 4096))
+    for magic, what, hint in _MAGIC:
+        if head.startswith(magic):
+            return (f"{what} ({count(source.size)} bytes)" if "LFS" in what else what), hint
+    if head[4:8] == b"TFL3":
+        return "is a TFLite model, not a SavedModel", None
+    if head.isascii() and all(b >= 0x20 or b in b"\t\n\r" for b in head):
+        if b"saved_model_schema_version" in head or b"meta_graphs" in head:
+            return "is in text format", "Rename it to saved_model.pbtxt."
+        if b"item {" in head or b"item{" in head:
+            return "is a label map in text format, not a SavedModel", None
+        return "is text, not a SavedModel", None
+    first = _core.scan(source, [(0, source.size)], only=1, most=1)
+    if first and first[0].wire == 2 and first[0].start == 0:
+        nodes = _core.NodeIndex(source, [(0, source.size)], 1)
+        if nodes.n_nodes and all(_op_like(n) for n in nodes.names()):
+            return (
+                f"is a GraphDef (frozen graph), not a SavedModel: {count(nodes.n_nodes)} nodes, "
+                "no meta graph.",
+                None,
+            )
+    return None
+
+
+def _op_like(name: bytes) -> bool:
+    return name.isascii() and name.replace(b"_", b"").replace(b">", b"").isalnum()
+
+
+#: Names of the fields in which most of a file lies, for the place of a truncation.
+_META_GRAPH_FIELDS = {
+    1: "meta_info_def", 2: "graph_def", 3: "saver_def", 4: "collection_def",
+    5: "signature_def", 6: "asset_file_def", 7: "object_graph_def",
+}  # fmt: skip
+
+
+def truncated(reader: Reader, error: CoreError) -> FormatError | None:
+    """A file that ends too early: which field it ends in, and what that needs."""
+    source = reader.source
+    if error.kind != "TRUNCATED" or error.offset > source.size:
+        return None
+    whole = [(0, error.offset)]
+    place = f"meta_graphs[{_core.count(source, whole, 2)}]"
+    need = error.need
+    tag = source.read(error.offset, min(11, source.size - error.offset))
+    if tag[:1] != b"\x12":  # field 2, meta_graphs: the rest of SavedModel is one number
+        return None
+    inside = error.offset + 1
+    while source.read(inside, 1)[0] & 0x80:
+        inside += 1
+    try:
+        _core.scan(source, [(inside + 1, source.size)])
+    except CoreError as e:
+        if e.kind != "TRUNCATED":
+            return None
+        number = source.read(e.offset, 1)[0] >> 3
+        place += "." + _META_GRAPH_FIELDS.get(number, f"field {number}")
+        need = e.need
+    return FormatError(
+        reader.path,
+        f"ends at byte {count(source.size)}; {place} needs {count(need)}. Partial download?",
+    )
