@@ -8,6 +8,7 @@ from .edit import tags as edit_tags
 from .errors import InternalError, RefusedError
 from .fingerprint import NAME as FINGERPRINT
 from .fingerprint.renew import with_checksum
+from .locate import entries
 from .model import SavedModel, as_tag_set
 from .model import open as open_model
 from .plan import Plan
@@ -37,9 +38,12 @@ class EditResult(Record):
         before, after: What the verb changed, by name.
         path: Where the edited model is.
         undo: The command that takes it back, or None.
+        untouched: The files and folders whose bytes stay, as the model's folder has them.
     """
 
-    __slots__ = ("after", "before", "changed", "changes", "path", "plan", "undo", "warnings")
+    __slots__ = (
+        "after", "before", "changed", "changes", "path", "plan", "undo", "untouched", "warnings",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -51,6 +55,8 @@ class EditResult(Record):
         after: dict[str, Any],
         undo: str | None,
     ) -> None:
+        touched = {c.name.partition("/")[0] for c in changes}
+        self.untouched = [e for e in entries(plan.folder) if e.name.rstrip("/") not in touched]
         self.changed = bool(changes)
         self.path = path
         self.plan = plan
@@ -75,6 +81,7 @@ class EditResult(Record):
             "files": [
                 {"name": c.name, "before": c.before, "after": c.after} for c in self.changes
             ],
+            "untouched": [e.name for e in self.untouched],
             "warnings": self.warnings,
             "undo": self.undo,
         }

@@ -1,0 +1,99 @@
+"""What all editing verbs share: their options, and the screen that tells what they did."""
+from __future__ import annotations
+
+import sys
+
+from ..text import count, counted, printable, size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..verbs import EditResult
+    from . import Arguments, Option
+
+EDIT_OPTIONS: list[Option] = [
+    (("--out",), {"metavar": "DIR", "help": "write the edited model here; the old one stays"}),
+    (("--dry-run",), {"action": "store_true", "help": "show what would be done, write nothing"}),
+    (("--backup",), {"metavar": "DIR", "help": "keep the old bytes here, for fastsm undo"}),
+    (("--receipt",), {"metavar": "FILE", "help": "write down what changed, with digests"}),
+    (("--no-sync",), {"action": "store_true", "help": "do not wait for the disk"}),
+    (("--link",), {"action": "store_true", "help": "with --out: hard links where bytes stay"}),
+]
+
+
+def keywords(args: Arguments) -> dict[str, Any]:
+    """The shared options as the Python verbs take them."""
+    return {
+        "out": args.out, "dry_run": args.dry_run, "backup": args.backup,
+        "receipt": args.receipt, "sync": not args.no_sync, "link": args.link,
+        "progress": None if args.quiet or args.json else _Progress(),
+    }  # fmt: skip
+
+
+def report(args: Arguments, verb: str, what: str, result: EditResult) -> int:
+    """Print what an edit did, or with --dry-run would do: the same lines."""
+    if args.json:
+        from .output import to_json
+
+        print(to_json({"schema": f"fastsm.{verb}/1", "dry_run": args.dry_run, **result.to_dict()}))
+    elif not args.quiet:
+        for line in _lines(args, what, result):
+            print(line)
+    if not args.json:
+        for warning in result.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        if result.undo and args.out is None and not args.quiet and not args.dry_run:
+            print(f"undo: {result.undo}")
+    return 0
+
+
+def _lines(args: Arguments, what: str, result: EditResult) -> list[str]:
+    dry = " " * 3 + "(dry run)" if args.dry_run else ""
+    lines = [f"{printable(args.path, None)}   {what}{dry}"]
+    if not result.changed:
+        lines.append("  nothing to do: it is so already" if not args.out else "  copied as it is")
+    for change in result.changes:
+        lines.append(f"  {printable(change.name):<17} {_change(change.before, change.after)}")
+    if result.changed and result.untouched:
+        lines.append("  untouched         " + ", ".join(
+            f"{printable(e.name)} ({counted(e.files, 'file')}, {size(e.bytes)})"
+            if e.name.endswith("/") else printable(e.name)
+            for e in result.untouched
+        ))  # fmt: skip
+    if args.out is not None and not args.dry_run:
+        lines.append(f"  written to        {printable(args.out, None)}")
+    if args.dry_run:
+        lines.append("nothing written.")
+    return lines
+
+
+def _change(before: int | None, after: int | None) -> str:
+    if after is None:
+        return "rewritten" if before is not None else "written"
+    if before is None:
+        return f"new, {count(after)} bytes"
+    if max(before, after) < 1000 or before == after:
+        return "rewritten"
+    return f"{count(before)} -> {count(after)} bytes"
+
+
+class _Progress:
+    """A line that tells how far a long write is; on a terminal, after a second."""
+
+    def __init__(self) -> None:
+        self._shown = -1
+        self._start: float | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        import time
+
+        now = time.monotonic()
+        if self._start is None:
+            self._start = now
+        percent = done * 100 // total if total else 100
+        if now - self._start < 1 or percent == self._shown or not sys.stderr.isatty():
+            return
+        self._shown = percent
+        end = "\n" if done >= total else ""
+        print(f"\r{size(done)} of {size(total)}  {percent} %", end=end, file=sys.stderr, flush=True)

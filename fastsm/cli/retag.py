@@ -1,0 +1,37 @@
+"""Change the tag set by which loaders find a meta graph. In place unless --out says where;
+everything but the tags keeps its bytes, and fingerprint.pb stays true.
+
+SET is comma-separated, and "" is the empty set."""
+from __future__ import annotations
+
+from ..text import tag_set
+from ..verbs import retag
+from .editing import EDIT_OPTIONS, keywords, report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import Arguments, Option
+
+EPILOG = """example:
+  fastsm retag export/1 serve serve,gpu --dry-run
+  fastsm retag export/1 serve serve,gpu --out export/2
+"""
+
+OPTIONS: list[Option] = [
+    (("path",), {"metavar": "PATH", "help": "the model's folder"}),
+    (("old",), {"metavar": "OLD", "help": "the tag set it has"}),
+    (("new",), {"metavar": "NEW", "help": "the tag set it gets"}),
+    (("--force",), {"action": "store_true", "help": "even if another meta graph has NEW"}),
+    *EDIT_OPTIONS,
+]
+
+
+def run(args: Arguments) -> int:
+    old, new = parse_set(args.old), parse_set(args.new)
+    result = retag(args.path, old, new, force=args.force, **keywords(args))
+    return report(args, "retag", f"{tag_set(old)} -> {tag_set(new)}", result)
+
+
+def parse_set(text: str) -> frozenset[str]:
+    """``serve,gpu`` as a tag set; "" is the empty one."""
+    return frozenset(t for t in text.split(",") if t)
