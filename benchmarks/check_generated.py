@@ -26,6 +26,19 @@ from .generate import DATA, EXAMPLE
 TOO_LARGE_TO_LOAD = ("XL",)
 
 
+def lies(folder: Path) -> list[str]:
+    """The hashes in a model's fingerprint.pb that TensorFlow computes otherwise."""
+    stored = fingerprint_pb2.FingerprintDef.FromString((folder / "fingerprint.pb").read_bytes())
+    true = fingerprint_pb2.FingerprintDef.FromString(
+        fingerprinting.CreateFingerprintDef(str(folder))
+    )
+    return [
+        f"{f.name} is {getattr(stored, f.name)}, TensorFlow has {getattr(true, f.name)}"
+        for f in true.DESCRIPTOR.fields
+        if f.name != "uuid" and getattr(stored, f.name) != getattr(true, f.name)
+    ]
+
+
 def problems(folder: Path, example: Path) -> list[str]:
     """What TensorFlow finds wrong with a model."""
     found = []
@@ -38,17 +51,8 @@ def problems(folder: Path, example: Path) -> list[str]:
         for c in model.meta_graphs[0].object_graph_def.nodes[0].children
     )
     del data, model
-    stored = folder / "fingerprint.pb"
-    if stored.exists():
-        ours = fingerprint_pb2.FingerprintDef.FromString(stored.read_bytes())
-        theirs = fingerprint_pb2.FingerprintDef.FromString(
-            fingerprinting.CreateFingerprintDef(str(folder))
-        )
-        found += [
-            f"{f.name} is {getattr(ours, f.name)}, TensorFlow has {getattr(theirs, f.name)}"
-            for f in theirs.DESCRIPTOR.fields
-            if f.name != "uuid" and getattr(ours, f.name) != getattr(theirs, f.name)
-        ]
+    if (folder / "fingerprint.pb").exists():
+        found += lies(folder)
     elif folder.name != "M-bare":
         found.append("no fingerprint.pb")
     if folder.name in TOO_LARGE_TO_LOAD:
@@ -72,7 +76,10 @@ def main() -> None:
     parser.add_argument("sizes", nargs="*", metavar="MODEL")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--example", type=Path, default=EXAMPLE)
+    parser.add_argument("--fingerprint", type=Path, help="look at this folder's only")
     args = parser.parse_args()
+    if args.fingerprint:
+        sys.exit("; ".join(lies(args.fingerprint)) or 0)
     failed = False
     for name in args.sizes or ("S", "M", "M-bare", "L", "XL"):
         found = problems(args.data / name, args.example)

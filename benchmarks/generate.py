@@ -18,10 +18,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fastsm import fingerprint as truth
-from fastsm.reader import Reader, merged
+import fastsm
+from fastsm.fingerprint import hashes
 from fastsm.source import File
-from fastsm.views import MetaGraph
 
 from . import protos
 
@@ -290,19 +289,20 @@ class Growth:
 
 
 def fingerprint(folder: Path) -> bytes:
-    """A true fingerprint.pb for a model that has another's."""
-    model = Reader(File(str(folder / "saved_model.pb")).source(), "saved_model.pb")
-    fields = model.fields([(0, model.source.size)], "")
-    graph = MetaGraph(model, 0, merged(fields, 2))
-    index = File(str(folder / "variables" / "variables.index")).source()
-    stored = Reader(File(str(folder / truth.NAME)).source(), truth.NAME)
-    return truth.rewritten(stored, {
-        truth.CHECKSUM: truth.checksum(model.source),
-        truth.PROGRAM: truth.program_hash(graph),
-        truth.SIGNATURES: truth.signatures_hash(graph),
-        truth.OBJECTS: truth.objects_hash(graph),
-        truth.CHECKPOINT: truth.checkpoint_hash(index),
-    })  # fmt: skip
+    """A true fingerprint.pb, as TensorFlow 2.21 would write it."""
+    model = fastsm.open(folder)
+    graph = model.meta_graphs[0]
+    return det(protos.FingerprintDef(
+        saved_model_checksum=hashes.checksum(model.reader.source),
+        graph_def_program_hash=hashes.program_hash(graph),
+        signature_def_hash=hashes.signatures_hash(graph),
+        saved_object_graph_hash=hashes.objects_hash(graph),
+        checkpoint_hash=hashes.checkpoint_hash(
+            File(str(folder / "variables" / "variables.index")).source()
+        ),
+        version={"producer": 4},
+        uuid="0" * 40,
+    ))  # fmt: skip
 
 
 def grow(example: Path, size: str) -> Growth:
@@ -325,7 +325,7 @@ def generate(example: Path, size: str, folder: Path) -> None:
     shutil.copytree(example, staged)
     if size != "S":
         write(staged / "saved_model.pb", grow(example, size).pieces())
-        (staged / truth.NAME).write_bytes(fingerprint(staged))
+        (staged / "fingerprint.pb").write_bytes(fingerprint(staged))
     shutil.rmtree(folder, ignore_errors=True)
     staged.rename(folder)
 
@@ -346,7 +346,7 @@ def main() -> None:
             bare = args.data / "M-bare"
             shutil.rmtree(bare, ignore_errors=True)
             shutil.copytree(folder, bare)
-            (bare / truth.NAME).unlink()
+            (bare / "fingerprint.pb").unlink()
         print(f"{folder}: {os.path.getsize(folder / 'saved_model.pb'):,} bytes")
 
 

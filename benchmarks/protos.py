@@ -26,6 +26,7 @@ def message(name: str) -> Any:
 
 
 AttrValue = message("AttrValue")
+FingerprintDef = message("FingerprintDef")
 FunctionDef = message("FunctionDef")
 MetaGraphDef = message("MetaGraphDef")
 NodeDef = message("NodeDef")

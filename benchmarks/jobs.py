@@ -1,0 +1,91 @@
+"""What is measured, and what is wanted of it."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Job(NamedTuple):
+    """A row for each tool, their runs taken in turn.
+
+    Attributes:
+        name: As goals and reports call it.
+        verb: What the adapters know it by.
+        model: The generated model.
+        tools: As adapters/ has them.
+        repeat: 0: whole processes. Else calls in process, so many in each child.
+        sync: None when nothing is written; else whether it must reach the disk.
+    """
+
+    name: str
+    verb: str
+    model: str
+    tools: tuple[str, ...]
+    repeat: int = 0
+    sync: bool | None = None
+
+
+JOBS = (
+    Job("show S", "show", "S", ("fastsm", "python", "saved_model_cli")),
+    Job("show --all S", "show-all", "S", ("fastsm", "saved_model_cli")),
+    Job("index L", "index", "L", ("fastsm", "upb"), repeat=3),
+    Job("show --all L", "show-all", "L", ("fastsm", "saved_model_cli")),
+    Job("show XL", "show", "XL", ("fastsm", "python")),
+    Job("retag XL", "retag", "XL", ("fastsm", "cp"), sync=False),
+    Job("retag XL, fsync", "retag", "XL", ("fastsm", "cp"), sync=True),
+    Job("retag M", "retag", "M", ("fastsm", "upb"), repeat=20, sync=False),
+    Job("retag M, fsync", "retag", "M", ("fastsm", "upb"), repeat=20, sync=True),
+    Job("retag M-bare", "retag", "M-bare", ("fastsm", "upb"), repeat=20, sync=False),
+    Job("retag M-bare, fsync", "retag", "M-bare", ("fastsm", "upb"), repeat=20, sync=True),
+)
+
+
+class Goal(NamedTuple):
+    """A limit on one figure of fastsm's, alone or against a rival's.
+
+    Attributes:
+        text: What is compared, for a person.
+        figure: ``wall_s`` or ``cpu_s``, of which the least counts, or ``peak_bytes``, of
+            which the most does.
+        job: Of fastsm's row.
+        relation: How the figures become one number: ``times`` is fastsm's over the
+            rival's, ``faster`` the rival's over fastsm's, ``more`` fastsm's less the
+            rival's, ``alone`` fastsm's.
+        limit: At most this, for ``faster`` at least.
+        rival: Its tool, and its job where that is another.
+    """
+
+    text: str
+    figure: str
+    job: str
+    relation: str
+    limit: float
+    rival: tuple[str, str] = ("", "")
+
+
+MB = 1e6
+CLI = "saved_model_cli"
+
+GOALS = (
+    Goal("show S: time of bare python", "wall_s", "show S", "times", 1.3, ("python", "show S")),
+    Goal("show S: faster than saved_model_cli", "wall_s", "show S", "faster", 60,
+         (CLI, "show S")),
+    Goal("show S: less memory than saved_model_cli", "peak_bytes", "show S", "faster", 25,
+         (CLI, "show S")),
+    Goal("index of L: faster than upb's parse (CPU)", "cpu_s", "index L", "faster", 6,
+         ("upb", "index L")),
+    Goal("show --all L: faster than upb's parse (CPU)", "cpu_s", "show --all L", "faster", 4,
+         ("upb", "index L")),
+    Goal("show --all L: peak memory", "peak_bytes", "show --all L", "alone", 60 * MB),
+    Goal("show XL: more than bare python", "wall_s", "show XL", "more", 0.020,
+         ("python", "show XL")),
+    Goal("show XL: peak memory", "peak_bytes", "show XL", "alone", 40 * MB),
+    Goal("retag XL: time of cp", "wall_s", "retag XL", "times", 1.1, ("cp", "retag XL")),
+    Goal("retag XL, both with fsync: time of cp", "wall_s", "retag XL, fsync", "times", 1.1,
+         ("cp", "retag XL, fsync")),
+    Goal("retag XL: peak memory", "peak_bytes", "retag XL", "alone", 40 * MB),
+    Goal("retag XL, both with fsync: peak memory", "peak_bytes", "retag XL, fsync", "alone",
+         40 * MB),
+    Goal("retag M: faster than upb", "wall_s", "retag M", "faster", 10, ("upb", "retag M")),
+    Goal("retag M without a fingerprint: faster than upb", "wall_s", "retag M-bare", "faster",
+         10, ("upb", "retag M-bare")),
+)  # fmt: skip
