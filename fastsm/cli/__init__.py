@@ -5,11 +5,12 @@ of a start, so plain spellings (``fastsm show PATH --json``) are read without it
 """
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import ModuleType
     from typing import Any, NoReturn
 
@@ -42,18 +43,34 @@ class Arguments:
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit. Exit codes: see `fastsm.errors`."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run the command line and exit. Exit codes: see `fastsm.errors`.
+
+    Args:
+        argv: The words behind ``fastsm``; None for the process's own, which then ends at
+            once: taking the interpreter apart, object by object, costs as much as showing
+            a small model.
+    """
+    if argv is None:
+        import gc
+
+        gc.disable()  # little is made, and the process ends soon
+    code = _flushed(_run, list(sys.argv[1:] if argv is None else argv))
+    if argv is None:
+        os._exit(code)
+    sys.exit(code)
+
+
+def _flushed(run: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Run, and see that what was printed has left the process."""
     try:
-        code = _run(arguments)
+        code = run(arguments)
         sys.stdout.flush()
+        sys.stderr.flush()
     except BrokenPipeError:
         # The reader of our output went away (`fastsm show ... | head`).
-        import os
-
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)
+        return 0
+    return code
 
 
 def _run(arguments: list[str]) -> int:

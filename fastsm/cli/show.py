@@ -44,6 +44,10 @@ OPTIONS: list[Option] = [
     (("--list_ops",), {"action": "store_true", "help": _CLI + "the ops of a meta graph"}),
 ]
 
+#: Doubled variables are worth a note from this fraction of all bytes on, and from 1 kB:
+#: two zero biases or counters are no finding.
+DOUBLED_SHARE = 100
+
 #: Words whose letters people gave as tags by writing tags="serve" where a list belongs.
 _WORDS = ("serve", "train", "eval", "gpu", "tpu")
 
@@ -164,7 +168,7 @@ def _variables(model: SavedModel, notes: list[str]) -> dict[str, Any] | None:
     notes += [f"variables/variables.index {problem}" for problem in summary.problems[:3]]
     if len(summary.problems) > 3:
         notes.append(f"variables/variables.index: {len(summary.problems) - 3} more problems")
-    if summary.doubled:
+    if summary.doubled_bytes * DOUBLED_SHARE > max(summary.n_bytes, 1000 * DOUBLED_SHARE):
         verb = "looks" if summary.doubled == 1 else "look"
         notes.append(
             f"{counted(summary.doubled, 'variable')} ({size(summary.doubled_bytes)}) {verb} "
@@ -221,6 +225,8 @@ def _load(model: SavedModel, graph: MetaGraph) -> dict[str, str | None]:
     if len(model.meta_graphs) > 1:
         inside += f", tags={_python_list(tags)}"
     serving = "default settings" if tags == ["serve"] else f"--saved_model_tags={','.join(tags)}"
+    if not tags:
+        serving = "no flag names the empty set"
     return {"python": f"tf.saved_model.load({inside})", "serving": serving, "hidden_by": None}
 
 
@@ -298,7 +304,7 @@ def _file_lines(record: Mapping[str, Any]) -> Iterator[str]:
 
 def _variables_text(variables: Mapping[str, Any] | None) -> str:
     if variables is None:
-        return "no readable variables.index"
+        return "no variables.index that can be read"
     return (
         f"{counted(variables['variables'], 'variable')} in {counted(variables['shards'], 'shard')}"
     )
@@ -325,24 +331,28 @@ def _graph_lines(record: Mapping[str, Any], graph: Mapping[str, Any]) -> Iterato
         yield "  no signatures"
     else:
         width = min(18, max(map(len, map(printable, graph["signatures"]))))
-        for key, signature in graph["signatures"].items():
+        for key, signature in sorted(graph["signatures"].items()):
             yield from _signature_lines(printable(key), width, signature)
     init = graph["init_op"]
     assets = ", ".join(printable(a["filename"]) for a in graph["assets"][:5]) or "none"
     if len(graph["assets"]) > 5:
         assets += f", ... ({len(graph['assets'])} files)"
-    yield f"  assets: {assets}       init op: {printable(init['name']) if init else 'none'}"
+    yield from _joined(f"  assets: {assets}", f"init op: {printable(init['name']) if init else 'none'}")
     load = graph["load"]
     if load["hidden_by"]:
         yield f"  load: no loader can, {load['hidden_by']} has the same tags and comes first"
     else:
-        call = f"  load: {load['python']}"
-        serving = f"TF Serving: {load['serving']}"
-        yield from [f"{call}   {serving}"] if len(call + serving) < 78 else [call, f"        {serving}"]
+        yield from _joined(f"  load: {load['python']}", f"TF Serving: {load['serving']}")
     for title, names in (("functions", "function_names"), ("ops", "ops")):
         if names in graph:
             yield f"  {title}:"
             yield from (f"    {printable(n)}" for n in graph[names])
+
+
+def _joined(left: str, right: str) -> list[str]:
+    """Two facts on one line if they fit."""
+    line = f"{left}   {right}"
+    return [line] if len(line) <= 80 else [left, f"        {right}"]
 
 
 def _spec(tensor: Mapping[str, Any]) -> str:
@@ -358,7 +368,7 @@ def _spec(tensor: Mapping[str, Any]) -> str:
 
 def _signature_lines(key: str, width: int, signature: Mapping[str, Any]) -> Iterator[str]:
     sides = [
-        [f"{printable(n)}: {_spec(t)}" for n, t in signature[side].items()]
+        [f"{printable(n)}: {_spec(t)}" for n, t in sorted(signature[side].items())]
         for side in ("inputs", "outputs")
     ]
     inputs, outputs = (side or ["nothing"] for side in sides)
@@ -378,7 +388,7 @@ def _signature_details(key: str, signature: Mapping[str, Any]) -> Iterator[str]:
     yield f"    method: {printable(signature['method_name']) or 'none'}"
     for side in ("inputs", "outputs"):
         yield f"    {side}:" + ("" if signature[side] else " none")
-        for name, tensor in signature[side].items():
+        for name, tensor in sorted(signature[side].items()):
             yield f"      {printable(name)}: {_spec(tensor)}"
             for text in _tensor_names(tensor):
                 yield f"        {text}"
