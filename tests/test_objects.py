@@ -13,12 +13,11 @@ import pytest
 from fastsm.errors import FormatError
 from fastsm.graph.objects import ObjectGraph
 from fastsm.graph.structured import DType, TensorShape, TensorSpec, decode, type_name
+from fastsm.model import open as open_model
 from fastsm.reader import Reader
-from fastsm.source import File, from_bytes
-from fastsm.views import MetaGraph
+from fastsm.source import from_bytes
 
 from .conftest import CORPUS, ModelFactory
-from .models import MODELS
 from .oracle import ENVIRONMENT
 
 # -- messages by hand ------------------------------------------------------------------
@@ -426,15 +425,11 @@ def test_every_value_of_a_model_prints_as_tensorflows(which: str, model: ModelFa
 
 
 def test_every_object_of_the_corpus_is_read(corpus_model: Any) -> None:
-    file = corpus_model.path / "saved_model.pb"
-    if not file.exists():
+    if not (corpus_model.path / "saved_model.pb").exists():
         pytest.skip("a .pbtxt")
-    reader = Reader(File(str(file)).source(), str(file))
-    fields = reader.fields([(0, reader.source.size)], "")
-    spans = [(f.at, f.end) for f in fields if f.number == 2]
     counts = []
-    for i, span in enumerate(spans):
-        g = MetaGraph(reader, i, [span]).objects
+    for meta_graph in open_model(corpus_model.path).meta_graphs:
+        g = meta_graph.objects
         if g is None:
             continue
         counts.append(len(g))
@@ -449,12 +444,8 @@ def test_every_object_of_the_corpus_is_read(corpus_model: Any) -> None:
 
 
 def test_names_of_models(model: ModelFactory) -> None:
-    assert "two_signatures" in MODELS
-    file = model("two_signatures") / "saved_model.pb"
-    reader = Reader(File(str(file)).source(), str(file))
-    fields = reader.fields([(0, reader.source.size)], "")
-    (span,) = [(f.at, f.end) for f in fields if f.number == 2]
-    g = MetaGraph(reader, 0, [span]).objects
+    (meta_graph,) = open_model(model("two_signatures")).meta_graphs
+    g = meta_graph.objects
     assert g is not None
     by_path = {"/".join(g.path(i) or ()): n for i, n in enumerate(g)}
     assert by_path["signatures"].identifier == "signature_map"
