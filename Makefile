@@ -1,0 +1,107 @@
+# Two commands do all the set-up, in a virtual environment beside this file:
+#   make demo     build fastsm and run it on a model that comes with it
+#   make test     install what the tests need, TensorFlow included, and run everything
+# A developer's own, once that is there:
+#   make quick    rebuild what changed, run the tests that do not start TensorFlow
+#   make core | fuzz | lint | types | pytest | dist | clean
+# PYTHON names the interpreter; without it the first of these that is 3.10 to 3.13 is taken.
+PYTHON ?=
+PYTHONS = $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.10 python)
+VENV ?= .venv
+FUZZ_SECONDS ?= 20
+PYTEST ?=
+
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+CORE = $(wildcard csrc/*.c csrc/*.h fastsm/*.pyx fastsm/*.pxd)
+MODEL = examples/ranker/1
+
+.NOTPARALLEL:
+.PHONY: demo test core fuzz lint types pytest quick dist clean
+
+demo: $(VENV)/built
+	@echo
+	@echo "--- What is in a model: fastsm show. No TensorFlow is installed here."
+	@echo '$$ fastsm show $(MODEL)'
+	@$(BIN)/fastsm show $(MODEL)
+	@echo
+	@echo "--- Give it another tag set. A dry run first: it prints what the edit would do."
+	@echo '$$ fastsm retag $(MODEL) serve serve,gpu --dry-run'
+	@$(BIN)/fastsm retag $(MODEL) serve serve,gpu --dry-run
+	@echo
+	@echo "--- The same for real, on a copy."
+	@rm -rf build/demo && mkdir -p build/demo && cp -R $(MODEL) build/demo/1
+	@echo '$$ fastsm retag build/demo/1 serve serve,gpu'
+	@$(BIN)/fastsm retag build/demo/1 serve serve,gpu
+	@echo
+	@echo '$$ fastsm show build/demo/1'
+	@$(BIN)/fastsm show build/demo/1
+	@echo
+	@echo "The command is $(BIN)/fastsm. Try: $(BIN)/fastsm show PATH/TO/YOUR/MODEL"
+
+test: core fuzz lint types pytest
+
+core:
+	@echo "--- core: the C tests, under AddressSanitizer and UBSan"
+	$(MAKE) -C csrc test
+
+fuzz:
+	@echo "--- fuzz: $(FUZZ_SECONDS) s for each C fuzzer, from the example models"
+	$(MAKE) -C csrc fuzz SECONDS=$(FUZZ_SECONDS) SEEDS="$(abspath $(wildcard examples/*/1/variables/*.index examples/*/1/*.pb))"
+
+lint: $(VENV)/tools
+	@echo "--- lint: ruff, cython-lint"
+	$(BIN)/ruff check
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint fastsm
+
+types: $(VENV)/tools
+	@echo "--- types: mypy --strict"
+	$(BIN)/mypy
+
+pytest: $(VENV)/tools $(VENV)/built
+	@echo "--- pytest"
+	$(BIN)/python -m pytest $(PYTEST)
+
+quick: $(VENV)/tools
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	$(BIN)/python -m pytest -q -m "not tensorflow" $(PYTEST)
+
+dist: $(VENV)/tools
+	rm -rf dist
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info fastsm/_core.c fastsm/_core.*.so
+	$(MAKE) -C csrc clean
+
+# The virtual environment, with a pip that knows dependency groups (25.1).
+$(VENV)/made:
+	@python=; for p in $(PYTHONS); do \
+	  if $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
+	    2>/dev/null; then python=$$p; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "fastsm needs Python 3.10 to 3.13 with venv; none of these is one: $(PYTHONS)" >&2; \
+	  echo "Name one: make PYTHON=/path/to/python3.12 (Debian, Ubuntu: apt install python3-venv)" >&2; \
+	  exit 1; \
+	fi; \
+	if ! $$python -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))'; then \
+	  echo "$$python has no Python.h (Debian, Ubuntu: apt install python3-dev)" >&2; exit 1; \
+	fi; \
+	echo "--- a virtual environment in $(VENV), with $$($$python --version)"; \
+	rm -rf $(VENV) && $$python -m venv $(VENV)
+	$(PIP) install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+# fastsm itself, with the command; Python files are used where they lie.
+$(VENV)/built: $(VENV)/made setup.py pyproject.toml bin/fastsm $(CORE)
+	@echo "--- building fastsm"
+	PYTHONWARNINGS=ignore $(PIP) install --quiet --editable .
+	@touch $@
+
+# What tests, lint and type checks need. TensorFlow's wheel is 250 MB.
+$(VENV)/tools: $(VENV)/made pyproject.toml
+	@echo "--- installing what the tests need: TensorFlow's CPU wheel, pytest, ruff, mypy"
+	$(PIP) install --quiet --group build --group lint --group test --group oracle
+	$(PIP) install --quiet --no-deps --group oracle-keras
+	@touch $@
