@@ -2,6 +2,7 @@
 
 FASTSM_SANITIZE=1 builds it under AddressSanitizer and UBSan.
 """
+
 import os
 from glob import glob
 
@@ -19,7 +20,9 @@ class BuildCore(build_ext):
 
     def finalize_options(self) -> None:
         if self.distribution.ext_modules and any(
-            source.endswith(".pyx") for e in self.distribution.ext_modules for source in e.sources
+            source.endswith(".pyx")
+            for e in self.distribution.ext_modules
+            for source in e.sources
         ):
             from Cython.Build import cythonize
 
@@ -45,7 +48,9 @@ setup(
             depends=sorted(glob("csrc/*.h")),
             include_dirs=["csrc"],
             extra_compile_args=["-std=c11", *(SANITIZE if sanitize else RELEASE)],
-            extra_link_args=["-fsanitize=address,undefined"] if sanitize else ["-Wl,-s"]
+            extra_link_args=["-fsanitize=address,undefined"]
+            if sanitize
+            else ["-Wl,-s"]
             if os.uname().sysname == "Linux"
             else [],
         )

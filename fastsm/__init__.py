@@ -7,6 +7,7 @@
 
 What is not touched is not read, and what is not used is not imported.
 """
+
 from __future__ import annotations
 
 __version__ = "0.1.0"

@@ -2,6 +2,7 @@
 
 Imported only when something is wrong.
 """
+
 from __future__ import annotations
 
 import os
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 _MAGIC = (
     (b"version https://git-lfs", "is a Git LFS pointer", "Run: git lfs pull"),
     (b"\x89HDF", "is an HDF5 file (Keras 2 .h5)", "Load it in Keras and call model.export()."),
-    (b"PK\x03\x04", "is a zip archive (a .keras file is one)", "Extract it first, or load it in Keras and call model.export()."),
+    (b"PK\x03\x04", "is a zip archive (a .keras file is one)",
+     "Extract it first, or load it in Keras and call model.export()."),
     (b"\x1f\x8b", "is gzip-compressed", "Decompress it first."),
     (b"<!DOCTYPE", "is a web page", "Download the file itself, not its page."),
     (b"<html", "is a web page", "Download the file itself, not its page."),
 )  # fmt: skip
-
 
 
 def missing(name: str) -> MissingError:
@@ -54,7 +55,9 @@ def not_a_model(name: str) -> FormatError:
         what = other_kind(File(name).source()) or ("is not a SavedModel's folder", None)
     except CoreError:
         what = ("is not a SavedModel's folder", None)
-    return FormatError(name, what[0], hint=what[1] or "Name the folder that holds saved_model.pb.")
+    return FormatError(
+        name, what[0], hint=what[1] or "Name the folder that holds saved_model.pb."
+    )
 
 
 def nothing_in(folder: str) -> FormatError | UnsupportedError:
@@ -79,7 +82,8 @@ def nothing_in(folder: str) -> FormatError | UnsupportedError:
     example = printable(os.path.join(folder, below[-1]))
     verb = "lie" if len(below) > 1 else "lies"
     return FormatError(
-        folder, f"no saved_model.pb here; {noun} {shown} {verb} below. Try: fastsm show {example}"
+        folder,
+        f"no saved_model.pb here; {noun} {shown} {verb} below. Try: fastsm show {example}",
     )
 
 
@@ -104,8 +108,8 @@ def other_kind(source: Source) -> tuple[str, str | None] | None:
         nodes = _core.NodeIndex(source, [(0, source.size)], 1)
         if nodes.n_nodes and all(_op_like(n) for n in nodes.names()):
             return (
-                f"is a GraphDef (frozen graph), not a SavedModel: {count(nodes.n_nodes)} nodes, "
-                "no meta graph.",
+                "is a GraphDef (frozen graph), not a SavedModel: "
+                f"{count(nodes.n_nodes)} nodes, no meta graph.",
                 None,
             )
     return None

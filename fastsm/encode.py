@@ -2,6 +2,7 @@
 
 Source: protobuf's "Encoding" page.
 """
+
 from __future__ import annotations
 
 

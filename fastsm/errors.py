@@ -14,6 +14,7 @@
 An error's text is one line, ``<path>: <what is wrong> (byte 1,234, <place>)``,
 and a hint on what to do next where there is one.
 """
+
 from __future__ import annotations
 
 from . import text

@@ -1,4 +1,5 @@
 """Finds the SavedModel behind a path, and the files of its folder."""
+
 from __future__ import annotations
 
 import os
@@ -12,7 +13,18 @@ from .text import Record, count, printable
 FILES = {"pb": "saved_model.pb", "pbtxt": "saved_model.pbtxt"}
 CHUNKED = "saved_model.cpb"
 
-_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".gz", ".7z", ".rar", ".zst")
+_ARCHIVES = (
+    ".tar",
+    ".tar.gz",
+    ".tgz",
+    ".tar.bz2",
+    ".tar.xz",
+    ".zip",
+    ".gz",
+    ".7z",
+    ".rar",
+    ".zst",
+)
 
 #: A .pbtxt of more than this is refused: protobuf needs some ten times as much memory.
 MAX_TEXT_FILE = 1 << 30
@@ -69,7 +81,9 @@ def locate(path: str | os.PathLike[str]) -> Located:
     name = os.fspath(path)
     scheme, separator, _ = name.partition("://")
     if separator and scheme.isalnum():
-        raise UnsupportedError("", f"{printable(scheme)}:// paths are not read yet: copy the model here")
+        raise UnsupportedError(
+            "", f"{printable(scheme)}:// paths are not read yet: copy the model here"
+        )
     try:
         if not os.path.isdir(name):
             return _from_file(name)

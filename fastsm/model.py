@@ -1,4 +1,5 @@
 """The public face: open a SavedModel, look at it, edit it."""
+
 from __future__ import annotations
 
 import os
@@ -138,7 +139,8 @@ class SavedModel:
             if graph.tag_set == wanted:
                 return graph
         raise MissingError(
-            self.path, f"no meta graph has the tag set {tag_set(wanted)}; {self._list_tag_sets()}"
+            self.path,
+            f"no meta graph has the tag set {tag_set(wanted)}; {self._list_tag_sets()}",
         )
 
     def only_meta_graph(self) -> MetaGraph:
@@ -148,7 +150,8 @@ class SavedModel:
             raise MissingError(self.path, "the model has no meta graph")
         if len(graphs) > 1:
             raise AmbiguousError(
-                self.path, f"there are {len(graphs)} meta graphs: say which; {self._list_tag_sets()}"
+                self.path,
+                f"there are {len(graphs)} meta graphs: say which; {self._list_tag_sets()}",
             )
         return graphs[0]
 
@@ -186,9 +189,7 @@ class SavedModel:
             return []
         from .fingerprint.hashes import check
 
-        return check(
-            stored, self.reader.source, self.meta_graphs, self._index_source()
-        )
+        return check(stored, self.reader.source, self.meta_graphs, self._index_source())
 
     def is_of_index(self, stored: Fingerprint) -> bool:
         """Whether its checkpoint_hash is that of variables.index: cheap, the file is small.
@@ -222,7 +223,7 @@ class SavedModel:
 
     @property
     def has_chunked_twin(self) -> bool:
-        """Whether a saved_model.cpb lies beside it: TensorFlow's fingerprint code prefers that."""
+        """Whether a saved_model.cpb lies beside it: TensorFlow's fingerprint code prefers it."""
         return os.path.lexists(os.path.join(self.folder, CHUNKED))
 
     # -- as a value --
@@ -246,10 +247,11 @@ class SavedModel:
         return f"<SavedModel {printable(self.path)}: {self._list_tag_sets()}>"
 
     def __eq__(self, other: object) -> bool:
-        """Whether two models say the same in all that `to_dict` gives; bytes are not compared."""
+        """Whether two models say the same in all that `to_dict` gives; no bytes are compared."""
         if not isinstance(other, SavedModel):
             return NotImplemented
-        return self.to_dict()["meta_graphs"] == other.to_dict()["meta_graphs"]
+        mine, theirs = self.to_dict(), other.to_dict()
+        return bool(mine["meta_graphs"] == theirs["meta_graphs"])
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -4,6 +4,7 @@ The messages come from a descriptor pool of our own, so nothing clashes with Ten
 whichever is imported first. Comments and layout do not survive; what protobuf does not
 know by name is refused, never dropped.
 """
+
 from __future__ import annotations
 
 import os
@@ -12,6 +13,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import DecodeError, Message
 
 from .errors import FormatError, UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _classes: dict[str, type[Message]] = {}
 
@@ -25,7 +30,9 @@ def message_class(name: str) -> type[Message]:
         pool = descriptor_pool.DescriptorPool()
         for file in files.file:
             pool.Add(file)
-        _classes.update(message_factory.GetMessageClassesForFiles([f.name for f in files.file], pool))
+        _classes.update(
+            message_factory.GetMessageClassesForFiles([f.name for f in files.file], pool)
+        )
     return _classes[name]
 
 
@@ -38,7 +45,8 @@ def to_binary(text: bytes, path: str) -> bytes:
     """
     model = message_class("tensorflow.SavedModel")()
     try:
-        text_format.Parse(text.decode(), model, descriptor_pool=model.DESCRIPTOR.file.pool)
+        pool: Any = model.DESCRIPTOR.file.pool
+        text_format.Parse(text.decode(), model, descriptor_pool=pool)
     except UnicodeDecodeError as e:
         raise FormatError(path, "is not UTF-8 text", offset=e.start) from None
     except text_format.ParseError as e:

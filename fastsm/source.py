@@ -1,13 +1,14 @@
 """The first room on the path of a byte: files opened for reading, sources over them, and
 the messages in them, field by field. What the core finds wrong gets a path and a place.
 """
+
 from __future__ import annotations
 
 import os
 import stat
 
 from . import _core
-from ._core import Source
+from ._core import Source as Source
 from .errors import CoreError, FormatError
 
 TYPE_CHECKING = False

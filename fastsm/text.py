@@ -1,4 +1,5 @@
 """How names, numbers, sets and records of a model are put into words."""
+
 from __future__ import annotations
 
 TYPE_CHECKING = False
@@ -58,11 +59,11 @@ def size(n: int) -> str:
     """A number of bytes as a person reads it: ``60 bytes``, ``43.8 kB``, ``65.2 MB``."""
     if n < 1000:
         return f"{n} byte" if n == 1 else f"{n} bytes"
-    value = float(n)
-    for unit in ("kB", "MB", "GB", "TB"):
+    value, units = n / 1000, ["TB", "GB", "MB", "kB"]
+    while value >= 999.95 and len(units) > 1:
         value /= 1000
-        if value < 999.95:
-            break
+        units.pop()
+    unit = units[-1]
     return f"{value:.1f} {unit}"
 
 
@@ -77,12 +78,13 @@ class Record:
     __slots__ = ()
 
     def _values(self) -> list[tuple[str, Any]]:
-        return [(n, getattr(self, n)) for n in self.__slots__ if not n.startswith("_")]
+        names: tuple[str, ...] = tuple(self.__slots__)
+        return [(n, getattr(self, n)) for n in names if not n.startswith("_")]
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self._values() == other._values()  # type: ignore[attr-defined]
+        return self._values() == other._values()
 
     def __hash__(self) -> int:
         return hash((type(self), repr(self)))

@@ -1,4 +1,5 @@
 """The editing verbs as users call them: a plan is made, committed, and checked on the way."""
+
 from __future__ import annotations
 
 import os
@@ -42,7 +43,8 @@ class EditResult(Record):
     """
 
     __slots__ = (
-        "after", "before", "changed", "changes", "path", "plan", "undo", "untouched", "warnings",
+        "after", "before", "changed", "changes", "path", "plan", "undo", "untouched",
+        "warnings",
     )  # fmt: skip
 
     def __init__(
@@ -150,16 +152,16 @@ def retag(
         progress=progress,
     )
     where = _text(out) or model.path
-    undo = f"fastsm retag {_shell(where)} {_set(after)} {_set(before)}" if edit.changes else None
+    undo = (
+        f"fastsm retag {_shell(where)} {_set(after)} {_set(before)}" if edit.changes else None
+    )
     return EditResult(
         where, plan, done.written, done.warnings,
         {"tags": sorted(before)}, {"tags": sorted(after)}, undo,
     )  # fmt: skip
 
 
-def undo(
-    path: Path, backup: Path, *, dry_run: bool = False, sync: bool = True
-) -> EditResult:
+def undo(path: Path, backup: Path, *, dry_run: bool = False, sync: bool = True) -> EditResult:
     """Put back the bytes that an edit kept in a backup folder.
 
     Raises:
@@ -183,7 +185,9 @@ def _begin(model: SavedModel, verb: str, arguments: dict[str, Any]) -> Plan:
         )
     plan = Plan(model.folder, verb=verb, arguments=arguments)
     plan.read(model.located.name, model.located.file)
-    if model.format == "pb" and os.path.lexists(os.path.join(model.folder, "saved_model.pbtxt")):
+    if model.format == "pb" and os.path.lexists(
+        os.path.join(model.folder, "saved_model.pbtxt")
+    ):
         plan.warnings.append(
             "saved_model.pbtxt beside saved_model.pb is not changed; no loader reads it"
         )
@@ -222,7 +226,9 @@ def _check_tags(
 
         staged = from_bytes(to_binary(staged.read(0, staged.size), name))
     reader = Reader(staged, name)
-    graphs = [f for f in reader.fields([(0, staged.size)], "") if f.number == 2 and f.wire == LEN]
+    graphs = [
+        f for f in reader.fields([(0, staged.size)], "") if f.number == 2 and f.wire == LEN
+    ]
     seen = [MetaGraph(reader, i, f).tag_set for i, f in enumerate(graphs)]
     if seen != expected:
         raise InternalError(

@@ -5,6 +5,7 @@ so every view holds a list of spans. The last of equal map keys counts, and of a
 the last member: what protobuf does when it parses.
 Source: tensorflow/core/protobuf/meta_graph.proto and saved_model.proto (2.21).
 """
+
 from __future__ import annotations
 
 from . import _core, dtypes
@@ -37,7 +38,9 @@ ASSETS_COLLECTION = "saved_model_assets"
 PREDICT = "tensorflow/serving/predict"
 
 
-def map_entries(reader: Reader, fields: Iterable[Field], number: int, place: str) -> dict[str, Spans]:
+def map_entries(
+    reader: Reader, fields: Iterable[Field], number: int, place: str
+) -> dict[str, Spans]:
     """The entries of a ``map<string, Message>`` field: key -> spans of the value.
 
     In file order; the last of equal keys counts and takes the place of the first.
@@ -158,8 +161,10 @@ class TensorInfo(Record):
         if self.encoding == "composite_tensor" and self.components:
             inside = ", ".join(c.spec() for c in self.components)
             return f"{printable(self.type_spec or 'composite')}({inside})"
-        dims = "..." if self.shape is None else ", ".join(
-            "?" if d is None else str(d) for d in self.shape
+        dims = (
+            "..."
+            if self.shape is None
+            else ", ".join("?" if d is None else str(d) for d in self.shape)
         )
         sparse = "sparse " if self.encoding == "coo_sparse" else ""
         return f"{sparse}{self.dtype}[{dims}]"
@@ -169,7 +174,8 @@ class TensorInfo(Record):
 _TYPE_SPECS = {
     1: "SparseTensorSpec", 2: "IndexedSlicesSpec", 3: "RaggedTensorSpec", 4: "TensorArraySpec",
     5: "DatasetSpec", 6: "IteratorSpec", 7: "OptionalSpec", 8: "PerReplicaSpec",
-    9: "VariableSpec", 10: "RowPartitionSpec", 12: "RegisteredTypeSpec", 13: "ExtensionTypeSpec",
+    9: "VariableSpec", 10: "RowPartitionSpec", 12: "RegisteredTypeSpec",
+    13: "ExtensionTypeSpec",
 }  # fmt: skip
 
 
@@ -288,8 +294,10 @@ class Saver(Record):
         sharded = last(fields, 5, VARINT)
         self.sharded = bool(sharded and sharded.value)
         version = last(fields, 7, VARINT)
-        self.version = ("legacy", "V1", "V2")[version.value] if version and version.value < 3 else (
-            "legacy" if not version else str(version.value)
+        self.version = (
+            ("legacy", "V1", "V2")[version.value]
+            if version and version.value < 3
+            else ("legacy" if not version else str(version.value))
         )
 
 
@@ -407,9 +415,7 @@ class MetaGraph:
     def _collection_values(self, name: str, kind: int) -> list[Field]:
         """The values of a collection, if they are of this kind (1 node names, 5 Any)."""
         place = f'{self.place}.collection_def["{name}"]'
-        run = chosen(
-            self.reader.fields(self.collections.get(name, []), place), (1, 2, 3, 4, 5)
-        )
+        run = chosen(self.reader.fields(self.collections.get(name, []), place), (1, 2, 3, 4, 5))
         if not run or run[0].number != kind:
             return []
         inner = self.reader.fields([(f.at, f.end) for f in run], place)

@@ -1,4 +1,5 @@
 """Retag: what changes, what does not, what is refused; and TensorFlow's word for it."""
+
 from __future__ import annotations
 
 import os
@@ -37,7 +38,9 @@ def tagger(tmp_path: Path) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {
-        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
     }
 
 
@@ -59,7 +62,9 @@ def check_there_and_back(path: Path, oracle: Oracle) -> None:
         assert result.changed and result.undo
         after = oracle.parse(path)
         assert without_tags(after) == without_tags(parsed)
-        for i, (old, new) in enumerate(zip(parsed["meta_graphs"], after["meta_graphs"])):
+        for i, (old, new) in enumerate(
+            zip(parsed["meta_graphs"], after["meta_graphs"], strict=True)
+        ):
             assert new["tags"] == (sorted(NEW) if i == index else old["tags"])
         if "fingerprint.pb" in before and "saved_model.pb" in before:
             check_fingerprint(path, oracle)
@@ -82,7 +87,9 @@ def check_fingerprint(path: Path, oracle: Oracle) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_there_and_back(name: str, model_copy: ModelFactory, oracle: Oracle) -> None:
+def test_every_model_there_and_back(
+    name: str, model_copy: ModelFactory, oracle: Oracle
+) -> None:
     path = model_copy(name)
     if name in REFUSED:
         with pytest.raises(fastsm.FastsmError, match=REFUSED[name]):
@@ -191,7 +198,9 @@ def test_long_tags_grow_the_lengths_around_them(ranker: Path) -> None:
 
 
 def test_missing_old_lists_what_there_is(tagger: Path) -> None:
-    with pytest.raises(fastsm.MissingError, match=r"\{nope\}; tag sets here: \{train\} \{serve\}"):
+    with pytest.raises(
+        fastsm.MissingError, match=r"\{nope\}; tag sets here: \{train\} \{serve\}"
+    ):
         fastsm.retag(tagger, "nope", "x")
 
 
@@ -199,7 +208,10 @@ def test_taken_new_is_refused_and_force_says_what_follows(tagger: Path) -> None:
     with pytest.raises(fastsm.RefusedError, match=r"already the tag set of meta_graphs\[1\]"):
         fastsm.retag(tagger, "train", "serve")
     result = fastsm.retag(tagger, "train", "serve", force=True, sync=False)
-    assert "every loader takes the first meta graph with {serve}: meta_graphs[0]" in result.warnings[0]
+    assert (
+        "every loader takes the first meta graph with {serve}: meta_graphs[0]"
+        in result.warnings[0]
+    )
     assert fastsm.open(tagger).meta_graph("serve").index == 0
 
 
@@ -222,7 +234,9 @@ def test_tags_that_tools_cannot_name_are_warned_of(ranker: Path, new: set[str]) 
 
 
 def test_a_string_with_a_comma_is_refused(ranker: Path) -> None:
-    with pytest.raises(fastsm.RefusedError, match=r"one tag with a comma\? pass \{'serve', 'gpu'\}"):
+    with pytest.raises(
+        fastsm.RefusedError, match=r"one tag with a comma\? pass \{'serve', 'gpu'\}"
+    ):
         fastsm.retag(ranker, "serve", "serve,gpu")
 
 

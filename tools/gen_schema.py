@@ -8,6 +8,7 @@ fastsm/schema.binpb (the FileDescriptorSet that the .pbtxt reader feeds to proto
 Source: tensorflow/core/protobuf/saved_model.proto and what it imports, fingerprint.proto,
 trackable_object_graph.proto, tensor_bundle.proto, graph_debug_info.proto, variable.proto.
 """
+
 from __future__ import annotations
 
 import os
@@ -129,7 +130,9 @@ def tables(messages: list[Descriptor]) -> str:
         index = ", ".join(f"[{f.number}] = {i + 1}" for i, f in enumerate(fields))
         rows = f"{c_name(m)}_fields" if fields else "NULL"
         oneof = sum(1 << i for i, f in enumerate(fields) if f.containing_oneof)
-        out.append(f'    [{c_name(m)}] = {{"{short_name(m)}", {rows}, {len(fields)}, {oneof:#x},')
+        out.append(
+            f'    [{c_name(m)}] = {{"{short_name(m)}", {rows}, {len(fields)}, {oneof:#x},'
+        )
         out.append(f"        {{{index or '0'}}}}},")
     out += ["};", ""]
     return "\n".join(out)
@@ -189,7 +192,7 @@ def dtypes() -> str:
         "",
         "",
         "def name(number: int) -> str:",
-        '    """``float32``, ``float32_ref``; a number that TensorFlow has not: ``dtype 77``."""',
+        '    """``float32``, ``float32_ref``; one that TensorFlow has not: ``dtype 77``."""',
         "    if number in NAMES:",
         "        return NAMES[number]",
         "    if number - REF in NAMES and number > REF:",
@@ -216,7 +219,11 @@ def main() -> None:
         "fastsm/dtypes.py": dtypes().encode(),
         "fastsm/schema.binpb": descriptor_set(),
     }
-    stale = [n for n, data in wanted.items() if not (ROOT / n).exists() or (ROOT / n).read_bytes() != data]
+    stale = [
+        n
+        for n, data in wanted.items()
+        if not (ROOT / n).exists() or (ROOT / n).read_bytes() != data
+    ]
     if "--check" in sys.argv[1:]:
         sys.exit(f"stale: {', '.join(stale)}" if stale else 0)
     for name in stale:

@@ -3,6 +3,7 @@
 Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc and
 tensorflow/core/protobuf/tensor_bundle.proto (2.21).
 """
+
 from __future__ import annotations
 
 import os

@@ -3,6 +3,7 @@
 One file a verb; only the chosen one is imported. argparse costs as much as all the rest
 of a start, so plain spellings (``fastsm show PATH --json``) are read without it.
 """
+
 from __future__ import annotations
 
 import os
@@ -153,7 +154,7 @@ def _parse(verb: str, module: ModuleType, words: list[str]) -> Arguments:
     for flags, how in [*module.OPTIONS, *COMMON]:
         parser.add_argument(*flags, **how)
     arguments = Arguments()
-    parser.parse_args(words, namespace=arguments)  # type: ignore[call-overload]
+    parser.parse_args(words, namespace=arguments)
     return arguments
 
 

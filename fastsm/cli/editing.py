@@ -1,4 +1,5 @@
 """What all editing verbs share: their options, and the screen that tells what they did."""
+
 from __future__ import annotations
 
 import sys
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 EDIT_OPTIONS: list[Option] = [
     (("--out",), {"metavar": "DIR", "help": "write the edited model here; the old one stays"}),
-    (("--dry-run",), {"action": "store_true", "help": "show what would be done, write nothing"}),
+    (
+        ("--dry-run",),
+        {"action": "store_true", "help": "show what would be done, write nothing"},
+    ),
     (("--backup",), {"metavar": "DIR", "help": "keep the old bytes here, for fastsm undo"}),
     (("--receipt",), {"metavar": "FILE", "help": "write down what changed, with digests"}),
     (("--no-sync",), {"action": "store_true", "help": "do not wait for the disk"}),
@@ -33,26 +37,31 @@ def keywords(args: Arguments) -> dict[str, Any]:
 
 def report(args: Arguments, verb: str, what: str, result: EditResult) -> int:
     """Print what an edit did, or with --dry-run would do: the same lines."""
+    out: str | None = vars(args).get("out")
     if args.json:
         from .output import to_json
 
-        print(to_json({"schema": f"fastsm.{verb}/1", "dry_run": args.dry_run, **result.to_dict()}))
+        print(
+            to_json({"schema": f"fastsm.{verb}/1", "dry_run": args.dry_run, **result.to_dict()})
+        )
     elif not args.quiet:
-        for line in _lines(args, what, result):
+        for line in _lines(args, what, result, out):
             print(line)
     if not args.json:
         for warning in result.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        if result.undo and args.out is None and not args.quiet and not args.dry_run:
+        if result.undo and out is None and not args.quiet and not args.dry_run:
             print(f"undo: {result.undo}")
     return 0
 
 
-def _lines(args: Arguments, what: str, result: EditResult) -> list[str]:
+def _lines(args: Arguments, what: str, result: EditResult, out: str | None) -> list[str]:
     dry = " " * 3 + "(dry run)" if args.dry_run else ""
     lines = [f"{printable(args.path, None)}   {what}{dry}"]
     if not result.changed:
-        lines.append("  nothing to do: it is so already" if not args.out else "  copied as it is")
+        lines.append(
+            "  nothing to do: it is so already" if out is None else "  copied as it is"
+        )
     for change in result.changes:
         lines.append(f"  {printable(change.name):<17} {_change(change.before, change.after)}")
     if result.changed and result.untouched:
@@ -61,8 +70,8 @@ def _lines(args: Arguments, what: str, result: EditResult) -> list[str]:
             if e.name.endswith("/") else printable(e.name)
             for e in result.untouched
         ))  # fmt: skip
-    if args.out is not None and not args.dry_run:
-        lines.append(f"  written to        {printable(args.out, None)}")
+    if out is not None and not args.dry_run:
+        lines.append(f"  written to        {printable(out, None)}")
     if args.dry_run:
         lines.append("nothing written.")
     return lines
@@ -96,4 +105,9 @@ class _Progress:
             return
         self._shown = percent
         end = "\n" if done >= total else ""
-        print(f"\r{size(done)} of {size(total)}  {percent} %", end=end, file=sys.stderr, flush=True)
+        print(
+            f"\r{size(done)} of {size(total)}  {percent} %",
+            end=end,
+            file=sys.stderr,
+            flush=True,
+        )

@@ -1,4 +1,5 @@
 """What verbs print with: JSON, and columns."""
+
 from __future__ import annotations
 
 TYPE_CHECKING = False

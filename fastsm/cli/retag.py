@@ -2,6 +2,7 @@
 everything but the tags keeps its bytes, and fingerprint.pb stays true.
 
 SET is comma-separated, and "" is the empty set."""
+
 from __future__ import annotations
 
 from ..text import tag_set

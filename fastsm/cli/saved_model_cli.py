@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from ..graph.objects import ConcreteFunction, ObjectGraph, ObjectNode
-    from ..reader import Reader, Spans
+    from ..source import Reader, Spans
 
     class TensorInfo(Protocol):
         """What is asked of a tensor of a signature."""

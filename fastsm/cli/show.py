@@ -4,6 +4,7 @@ variables.index; loads nothing.
 
 With --all, --tag_set, --signature_def, --list_ops or --dir it prints the exact text of
 TensorFlow's saved_model_cli show instead."""
+
 from __future__ import annotations
 
 import os
@@ -36,7 +37,10 @@ OPTIONS: list[Option] = [
     (("--signature",), {"metavar": "KEY", "help": "all there is to one signature"}),
     (("--functions",), {"action": "store_true", "help": "list the function library"}),
     (("--ops",), {"action": "store_true", "help": "list the ops that the graph needs"}),
-    (("--fingerprint",), {"action": "store_true", "help": "check every hash of fingerprint.pb"}),
+    (
+        ("--fingerprint",),
+        {"action": "store_true", "help": "check every hash of fingerprint.pb"},
+    ),
     (("--dir",), {"metavar": "PATH", "help": _CLI + "the model's folder"}),
     (("--all",), {"action": "store_true", "help": _CLI + "everything"}),
     (("--tag_set",), {"metavar": "SET", "help": _CLI + "the signatures of a meta graph"}),
@@ -58,8 +62,12 @@ def run(args: Arguments) -> int:
         raise UsageError("", "say which model: fastsm show PATH")
     if args.path is not None and args.dir is not None and args.path != args.dir:
         raise UsageError("", "PATH and --dir name two models")
-    if args.all or args.dir is not None or args.list_ops or args.tag_set is not None or (
-        args.signature_def is not None
+    if (
+        args.all
+        or args.dir is not None
+        or args.list_ops
+        or args.tag_set is not None
+        or (args.signature_def is not None)
     ):
         return _as_saved_model_cli(path, args)
     model = open_model(path)
@@ -79,7 +87,9 @@ def _as_saved_model_cli(path: str, args: Arguments) -> int:
     from . import saved_model_cli
 
     if args.json:
-        raise UsageError("", "--json goes with fastsm's own options, not with saved_model_cli's")
+        raise UsageError(
+            "", "--json goes with fastsm's own options, not with saved_model_cli's"
+        )
     for text in saved_model_cli.show(
         open_model(path),
         all=args.all,
@@ -197,7 +207,9 @@ def _fingerprint(model: SavedModel, check: bool, notes: list[str]) -> dict[str, 
             fits = None
         out["checkpoint_hash_ok"] = fits
         stale = ["checkpoint_hash"] if fits is False else []
-    notes += [f"fingerprint.pb is stale: its {name} is not that of this model" for name in stale]
+    notes += [
+        f"fingerprint.pb is stale: its {name} is not that of this model" for name in stale
+    ]
     return out
 
 
@@ -224,7 +236,9 @@ def _load(model: SavedModel, graph: MetaGraph) -> dict[str, str | None]:
     inside = f'"{printable(model.path)}"'
     if len(model.meta_graphs) > 1:
         inside += f", tags={_python_list(tags)}"
-    serving = "default settings" if tags == ["serve"] else f"--saved_model_tags={','.join(tags)}"
+    serving = (
+        "default settings" if tags == ["serve"] else f"--saved_model_tags={','.join(tags)}"
+    )
     if not tags:
         serving = "no flag names the empty set"
     return {"python": f"tf.saved_model.load({inside})", "serving": serving, "hidden_by": None}
@@ -305,9 +319,8 @@ def _file_lines(record: Mapping[str, Any]) -> Iterator[str]:
 def _variables_text(variables: Mapping[str, Any] | None) -> str:
     if variables is None:
         return "no variables.index that can be read"
-    return (
-        f"{counted(variables['variables'], 'variable')} in {counted(variables['shards'], 'shard')}"
-    )
+    n, shards = variables["variables"], variables["shards"]
+    return f"{counted(n, 'variable')} in {counted(shards, 'shard')}"
 
 
 def _fingerprint_text(fingerprint: Mapping[str, Any] | None) -> list[str]:
@@ -337,7 +350,9 @@ def _graph_lines(record: Mapping[str, Any], graph: Mapping[str, Any]) -> Iterato
     assets = ", ".join(printable(a["filename"]) for a in graph["assets"][:5]) or "none"
     if len(graph["assets"]) > 5:
         assets += f", ... ({len(graph['assets'])} files)"
-    yield from _joined(f"  assets: {assets}", f"init op: {printable(init['name']) if init else 'none'}")
+    yield from _joined(
+        f"  assets: {assets}", f"init op: {printable(init['name']) if init else 'none'}"
+    )
     load = graph["load"]
     if load["hidden_by"]:
         yield f"  load: no loader can, {load['hidden_by']} has the same tags and comes first"

@@ -1,4 +1,5 @@
 """Put back the bytes that an edit kept with --backup. Refuses when the model changed since."""
+
 from __future__ import annotations
 
 from ..verbs import undo
@@ -16,12 +17,14 @@ EPILOG = """example:
 OPTIONS: list[Option] = [
     (("path",), {"metavar": "PATH", "help": "the model's folder"}),
     (("backup",), {"metavar": "BACKUP", "help": "the folder that --backup made"}),
-    (("--dry-run",), {"action": "store_true", "help": "show what would be done, write nothing"}),
+    (
+        ("--dry-run",),
+        {"action": "store_true", "help": "show what would be done, write nothing"},
+    ),
     (("--no-sync",), {"action": "store_true", "help": "do not wait for the disk"}),
 ]
 
 
 def run(args: Arguments) -> int:
-    args.out = None
     result = undo(args.path, args.backup, dry_run=args.dry_run, sync=not args.no_sync)
     return report(args, "undo", "old bytes restored", result)

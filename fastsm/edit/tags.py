@@ -1,4 +1,5 @@
 """Changing the tag set by which loaders find a meta graph."""
+
 from __future__ import annotations
 
 from ..encode import delimited
@@ -10,7 +11,7 @@ from ..text import printable, tag_set
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import AbstractSet
+    from collections.abc import Set as AbstractSet
 
     from .._core import Field, Source
     from ..views import MetaGraph

@@ -7,6 +7,7 @@ are computed anew, the others stay as they were, so that an old lie is not laund
 Source: tensorflow/core/protobuf/fingerprint.proto (2.21). Which wheel writes which
 variant was measured on 2.11 to 2.21.
 """
+
 from __future__ import annotations
 
 from ..source import VARINT, last, merged

@@ -3,6 +3,7 @@
 Source: tensorflow/cc/saved_model/fingerprinting.cc, fingerprinting_utils.cc and
 tensorflow/core/graph/regularization/ (2.21).
 """
+
 from __future__ import annotations
 
 from .. import _core
@@ -16,6 +17,8 @@ from . import CHECKPOINT, CHECKSUM, HASHES, OBJECTS, PROGRAM, SIGNATURES, Finger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._core import Source
     from ..views import MetaGraph
 
@@ -155,7 +158,9 @@ class Check(Record):
 
     def to_dict(self) -> dict[str, object]:
         computed = None if self.computed is None else str(self.computed)
-        out = {"name": self.name, "stored": str(self.stored), "computed": computed, "ok": self.ok}
+        out: dict[str, object] = {
+            "name": self.name, "stored": str(self.stored), "computed": computed, "ok": self.ok,
+        }  # fmt: skip
         return {**out, "note": self.note} if self.note else out
 
 
@@ -192,7 +197,7 @@ def check(
                 return older, "without the keys, as before TensorFlow 2.14"
         return value, None
 
-    functions = {
+    functions: dict[int, Callable[[], tuple[int, str | None]]] = {
         CHECKSUM: whole,
         PROGRAM: lambda: (program_hash(first), None),
         SIGNATURES: signatures,

@@ -1,4 +1,5 @@
 """Making fingerprint.pb true after an edit, and leaving alone what the edit left alone."""
+
 from __future__ import annotations
 
 from .. import _core
@@ -29,7 +30,9 @@ def with_checksum(file: File, source: Source) -> Deferred | None:
         Content for a plan, computed when it is needed; None when it stays as it is.
         A fingerprint that cannot be made true is removed, with a warning.
     """
-    reader = Reader(from_bytes(file.source().read(0, min(file.identity.size, MAX_SIZE))), file.path)
+    reader = Reader(
+        from_bytes(file.source().read(0, min(file.identity.size, MAX_SIZE))), file.path
+    )
     try:
         old = Fingerprint(reader)
     except FormatError as e:

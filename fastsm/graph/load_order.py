@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from .. import _core
 from ..errors import CoreError
-from ..reader import LEN, VARINT, last, merged
+from ..source import LEN, VARINT, last, merged
 from . import op_outputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._core import Field
-    from ..reader import Reader, Spans
+    from ..source import Reader, Spans
 
 #: What the process has counted before the first function is loaded: the graph that
 #: saved_model_cli opens, and the suffix of shared names.
