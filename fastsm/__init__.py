@@ -14,9 +14,6 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .verbs import undo as undo
-    from .verbs import EditResult as EditResult
-    from .verbs import retag as retag
     from .errors import AmbiguousError as AmbiguousError
     from .errors import BackendMissingError as BackendMissingError
     from .errors import CommitError as CommitError
@@ -29,6 +26,9 @@ if TYPE_CHECKING:
     from .errors import UsageError as UsageError
     from .model import SavedModel as SavedModel
     from .model import open as open
+    from .verbs import EditResult as EditResult
+    from .verbs import retag as retag
+    from .verbs import undo as undo
 
 _HOMES = {
     "open": "model", "SavedModel": "model",
@@ -40,7 +40,7 @@ _HOMES = {
     ),
 }  # fmt: skip
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> object:

@@ -102,10 +102,10 @@ def _run(arguments: list[str]) -> int:
 
 def _module(verb: str) -> ModuleType:
     if verb not in VERBS:
+        import difflib
+
         from ..errors import UsageError
         from ..text import printable
-
-        import difflib
 
         close = difflib.get_close_matches(verb, VERBS, 1)
         hint = f"Did you mean fastsm {close[0]}?" if close else f"It has: {', '.join(VERBS)}"
@@ -138,7 +138,7 @@ def parse_plain(module: ModuleType, words: list[str]) -> Arguments | None:
             given.append(word)
     if len(given) != len(names):
         return None
-    return Arguments(**values, **dict(zip(names, given)))
+    return Arguments(**values, **dict(zip(names, given, strict=True)))
 
 
 def _parse(verb: str, module: ModuleType, words: list[str]) -> Arguments:

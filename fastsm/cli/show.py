@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from ..views import MetaGraph, Signature, TensorInfo
+    from ..views import MetaGraph
     from . import Arguments, Option
 
 EPILOG = """example:
