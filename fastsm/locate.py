@@ -131,7 +131,7 @@ class Entry(Record):
         files: How many files that is.
     """
 
-    __slots__ = ("bytes", "files", "name")
+    __slots__ = ("name", "bytes", "files")
 
     def __init__(self, name: str, bytes: int, files: int) -> None:
         self.name = name

@@ -214,7 +214,7 @@ class Signature(Record):
         defaults: Input name -> Default, for inputs that may be left out.
     """
 
-    __slots__ = ("defaults", "inputs", "key", "method_name", "outputs")
+    __slots__ = ("key", "inputs", "outputs", "method_name", "defaults")
 
     def __init__(self, reader: Reader, key: str, spans: Spans, place: str) -> None:
         fields = reader.fields(spans, place)
@@ -283,7 +283,7 @@ class InitOp(Record):
 class Saver(Record):
     """A SaverDef: how the session loaders restore the variables."""
 
-    __slots__ = ("filename_tensor", "restore_op", "save_tensor", "sharded", "version")
+    __slots__ = ("filename_tensor", "save_tensor", "restore_op", "sharded", "version")
 
     def __init__(self, reader: Reader, spans: Spans, place: str) -> None:
         fields = reader.fields(spans, place)

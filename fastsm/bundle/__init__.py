@@ -37,7 +37,7 @@ class Summary(Record):
         problems: What is damaged, in words; the counts are of the rest.
     """
 
-    __slots__ = ("doubled", "doubled_bytes", "n_bytes", "n_shards", "n_variables", "problems")
+    __slots__ = ("n_variables", "n_bytes", "n_shards", "doubled", "doubled_bytes", "problems")
 
     def __init__(self, index: _core.BundleIndex) -> None:
         n = len(index)

@@ -147,7 +147,7 @@ class Check(Record):
         note: Which older variant it is true by, or why it cannot be told.
     """
 
-    __slots__ = ("computed", "name", "note", "ok", "stored")
+    __slots__ = ("name", "stored", "computed", "ok", "note")
 
     def __init__(self, name: str, stored: int, computed: int | None, note: str | None) -> None:
         self.name = name
