@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     #: (where its length varint begins, where its payload begins, where it ends).
     Field = tuple[int, int, int]
 
-__all__ = ["Change", "Deferred", "Plan", "Rewrite", "pieces", "same"]
+__all__ = [
+    "Change", "Deferred", "Plan", "Rewrite", "is_name", "pieces", "same", "whole_file",
+]  # fmt: skip
 
 #: TensorFlow reads saved_model.pb with an int size; protobuf stops here as well.
 MAX_SAVED_MODEL = 2**31 - 1
@@ -472,7 +474,12 @@ class Plan:
             )
 
 
-def _check_name(name: str) -> None:
+def is_name(name: str) -> bool:
+    """Whether a string is the path of a file inside a model, with slashes."""
     parts = name.split("/")
-    if not name or "\0" in name or any(part in ("", ".", "..") for part in parts):
+    return "\0" not in name and not any(part in ("", ".", "..") for part in parts)
+
+
+def _check_name(name: str) -> None:
+    if not is_name(name):
         raise InternalError("", f"not a path inside a model: {name!r}")

@@ -19,10 +19,9 @@ import os
 
 from ..errors import CommitError, CoreError, FastsmError, RefusedError, UsageError
 from ..source import Identity
-from ..text import size
 from .files import Files
-from .items import items_of
-from .lock import FolderLock, clear_beside, clear_inside
+from .items import items_of, warnings_of
+from .lock import FolderLock
 from .system import System
 from .write import Writer
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from ..plan import Change, Plan
     from ..source import Source
     from .items import Item
+    from .record import Backup, Receipt
     from .tree import Tree
 
 __all__ = ["Committed", "System", "commit"]
@@ -43,9 +43,6 @@ _ELSEWHERE = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV, errno.EBUSY, errno.ENOSYS,
     errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSPC, errno.EDQUOT,
 }  # fmt: skip
-
-# Statuses of the core, fsm_base.h.
-_IO, _CHANGED = 2, 3
 
 
 class Committed:
@@ -112,9 +109,8 @@ def commit(
     writer = Writer(plan, system or System(), sync, progress)
     try:
         return _commit(writer, out, dry_run, backup, receipt, link, check)
-    except (OSError, CoreError) as error:
-        # Before or after the part that can publish: there is no other model yet.
-        _fail(writer, error, False, out)
+    except BaseException as error:
+        _fail(writer, error, plan.path if out is None else out, in_place=out is None)
 
 
 def _commit(
@@ -132,30 +128,29 @@ def _commit(
             _check_vacant(writer, folder)
     if receipt is not None:
         _check_outside(writer, receipt)
-    if plan.empty and out is None:
-        return Committed(plan.path, [], list(plan.warnings))
+    if plan.empty and out is None and receipt is None:
+        return Committed(plan.path, [], writer.warnings)
 
     lock = FolderLock(system, plan.folder, plan.path, shared=out is not None or dry_run)
     try:
-        _check_unchanged(writer, lock)
-        keeps = backup is not None or receipt is not None
-        items = items_of(plan, system, elsewhere=out is not None, digests=keeps and not dry_run)
-        shape = _shape(writer, items, out, link, check)
-        if not dry_run:
-            if out is None:
-                clear_inside(system, plan.folder)
-            clear_beside(system, os.path.realpath(plan.folder if out is None else out))
-        _check_space(writer, *shape.space())
-        if not dry_run:
-            _publish(writer, lock, shape, items, out, backup, receipt)
-        warnings = plan.warnings + [i.warning for i in items if i.warning]
         if not lock.held:
-            warnings.append("this file system has no locks: nothing else may edit the model now")
-        written = [item.change() for item in items if not item.stays()]
+            writer.warnings.append("no locks here: let nobody else edit the model meanwhile")
+        _check_unchanged(writer, lock)
+        digests = not dry_run and (backup is not None or receipt is not None)
+        items = items_of(plan, system, elsewhere=out is not None, digests=digests)
+        shape = _shape(writer, items, out, link, check)
+        writer.check_space(*shape.space())
+        if not dry_run:
+            _carry_out(writer, lock, shape, *_records(writer, items, out, backup, receipt))
+        written = sorted((item.change() for item in items if not item.stays()), key=_name)
+        warnings = writer.warnings + warnings_of(items)
     finally:
         lock.release()
-    written.sort(key=lambda change: change.name)
     return Committed(plan.path if out is None else out, written, warnings)
+
+
+def _name(change: Change) -> str:
+    return change.name
 
 
 def _shape(
@@ -172,48 +167,72 @@ def _shape(
     return Tree(writer, items, check, out=out, link=link)
 
 
-def _publish(
+def _records(
+    writer: Writer, items: list[Item], out: str | None, backup: str | None, receipt: str | None
+) -> tuple[Backup | None, Receipt | None]:
+    if backup is None and receipt is None:
+        return None, None
+    from .record import Backup, Receipt
+
+    return (
+        Backup(writer, items, backup) if backup is not None else None,
+        Receipt(writer, items, receipt, out) if receipt is not None else None,
+    )
+
+
+def _carry_out(
     writer: Writer,
     lock: FolderLock,
     shape: Files | Tree,
-    items: list[Item],
-    out: str | None,
-    backup: str | None,
-    receipt: str | None,
+    backup: Backup | None,
+    receipt: Receipt | None,
 ) -> None:
     """Stage, check and publish; after an error leave the old model or the new one."""
+    new = False
     try:
+        shape.clear()
+        # The model first: what it holds is digested meanwhile.
         shape.stage()
+        if backup is not None:
+            backup.stage()
+        if receipt is not None:
+            receipt.stage()
         _check_unchanged(writer, lock)
+        if backup is not None:
+            backup.publish()
         shape.publish()
-    except BaseException as error:
+        new = True
+        if receipt is not None:
+            receipt.publish()
+    except BaseException:
+        # An interruption may come between a call and the line that notes it.
         new = shape.is_new()
-        shape.settle(new)
-        _fail(writer, error, new, out)
-    shape.settle(True)
+        raise
+    finally:
+        writer.published = new
+        for part in (shape, backup, receipt):
+            if part is not None:
+                part.settle(new)
 
 
-def _fail(writer: Writer, error: BaseException, new: bool, out: str | None) -> NoReturn:
+def _fail(writer: Writer, error: BaseException, path: str, *, in_place: bool) -> NoReturn:
     """Raise an error in words, with what is on the disk now."""
-    path = writer.plan.path if out is None else out
-    on_disk: Literal["old", "new"] = "new" if new else "old"
+    on_disk: Literal["old", "new"] = "new" if writer.published else "old"
     if isinstance(error, CoreError):
-        if error.status == _CHANGED and not new:
+        if error.kind == "CHANGED" and not writer.published:
             raise RefusedError(path, "a file of the model became shorter while it was read")
-        if error.status in (_IO, _CHANGED):
-            shorter = error.status == _CHANGED
-            reason = "the file became shorter" if shorter else os.strerror(error.need)
-            raise CommitError(path, f"{writer.doing}: {reason}", on_disk=on_disk) from error
-    elif isinstance(error, OSError) and not isinstance(error, FastsmError):
+        reason = os.strerror(error.need) if error.kind == "IO" else str(error)
+        raise CommitError(path, f"{writer.doing}: {reason}", on_disk=on_disk) from error
+    if isinstance(error, OSError) and not isinstance(error, FastsmError):
         hint = None
-        if out is None and not new and error.errno in _ELSEWHERE:
+        if in_place and not writer.published and error.errno in _ELSEWHERE:
             hint = "--out DIR writes the edited model to another place"
         reason = error.strerror or str(error)
-        raise CommitError(
-            path, f"{writer.doing}: {reason}", on_disk=on_disk, hint=hint
-        ) from error
-    # An interruption, or an error of the caller's check or progress: it goes on as it is.
-    error.on_disk = on_disk  # type: ignore[attr-defined]
+        problem = f"{writer.doing}: {reason}"
+        raise CommitError(path, problem, on_disk=on_disk, hint=hint) from error
+    if isinstance(error, CommitError) or not isinstance(error, FastsmError):
+        # An interruption, or what the caller's check or progress raised, says it as well.
+        error.on_disk = on_disk  # type: ignore[attr-defined]
     raise error
 
 
@@ -251,14 +270,3 @@ def _check_outside(writer: Writer, path: str) -> None:
         raise RefusedError(path, f"lies inside the model {writer.plan.path}")
     if not os.path.isdir(os.path.dirname(real)):
         raise RefusedError(path, f"no folder {os.path.dirname(real)}", hint="make it first")
-
-
-def _check_space(writer: Writer, folder: str, need: int) -> None:
-    writer.doing = "looking for free space"
-    free = writer.system.free(folder)
-    if free is not None and free < need:
-        raise CommitError(
-            writer.plan.path,
-            f"needs {size(need)} free in {folder}, {size(free)} there",
-            on_disk="old",
-        )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 
-from .lock import STAGED
+from .lock import STAGED, clear_beside, clear_inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .items import Item
     from .write import Writer
 
-_FINGERPRINT = "fingerprint.pb"
+FINGERPRINT = "fingerprint.pb"
 
 
 class Files:
@@ -40,7 +40,7 @@ class Files:
         self._check = check
         self._folder = writer.plan.folder
         # The fingerprint last: it must not be there before what it describes.
-        self._items = sorted(items, key=lambda item: item.name == _FINGERPRINT)
+        self._items = sorted(items, key=lambda item: item.name == FINGERPRINT)
         self._stash = os.path.join(self._folder, f"{STAGED}.old")
         self._staged: list[str] = []
         # (item, its staged path or None to remove it, what is staged) of what changes.
@@ -49,7 +49,7 @@ class Files:
     @staticmethod
     def fits(folder: str, items: list[Item]) -> bool:
         """Whether these files can be replaced so that a crash shows no mixture."""
-        others = sum(item.name != _FINGERPRINT for item in items)
+        others = sum(item.name != FINGERPRINT for item in items)
         return others <= 1 and all(
             os.path.isdir(os.path.dirname(os.path.join(folder, item.place))) for item in items
         )
@@ -57,6 +57,12 @@ class Files:
     def space(self) -> tuple[str, int]:
         """The folder that must have room, and for how many bytes."""
         return self._folder, sum(item.size for item in self._items)
+
+    def clear(self) -> None:
+        """Remove what a crash left behind."""
+        self._writer.doing = "clearing away what a crash left behind"
+        clear_inside(self._writer.system, self._folder)
+        clear_beside(self._writer.system, self._folder)
 
     def stage(self) -> None:
         """Write the new files beside the old ones."""
@@ -68,14 +74,14 @@ class Files:
                 continue
             path = os.path.join(self._folder, f"{STAGED}.{i}")
             self._staged.append(path)  # before it is there: it must be cleared away
-            like = self._target(item) if item.old else item.moved_from
+            like = item.path or item.moved_from
             st = self._writer.put(item.new, path, item.name, like=like, check=self._check)
             self._steps.append((item, path, st))
 
     def publish(self) -> None:
         """Put the new names in place; the first of them decides."""
         system = self._writer.system
-        hidden = len(self._steps) == 2 and self._steps[1][0].old is not None
+        hidden = len(self._steps) == 2 and self._steps[1][0].path is not None
         if hidden:
             fingerprint = self._steps[1][0]
             self._writer.doing = f"replacing {fingerprint.name}"

@@ -75,16 +75,19 @@ class Item:
         place: The path where its bytes lie, after links; for a file to be removed, and
             for one that lies outside the model, the name.
         old: The file as it was, None when it is new.
+        path: Where it is, None when it is new.
         warning: What its deferred content had to say.
     """
 
     __slots__ = (
-        "_after", "_before", "_deferred", "_new", "_task", "name", "old", "place", "warning",
+        "_after", "_before", "_deferred", "_new", "_task", "name", "old", "path",
+        "place", "warning",
     )  # fmt: skip
 
     def __init__(
         self,
         name: str,
+        path: str,
         place: str,
         old: File | None,
         content: Source | Deferred | None,
@@ -93,6 +96,7 @@ class Item:
         digests: bool,
     ) -> None:
         self.name = name
+        self.path = None if old is None else path
         self.place = place
         self.old = old
         self.warning: str | None = None
@@ -106,9 +110,9 @@ class Item:
         else:
             self._new = content
         if digests and old is not None:
-            self._before = Task(lambda: _state(old.source()), now=beside)
+            self._before = Task(lambda: state(old.source()), now=beside)
         if digests and not self._deferred:
-            self._after = Task(lambda: _state(self._new), now=beside)
+            self._after = Task(lambda: state(self._new), now=beside)
 
     @property
     def new(self) -> Source | None:
@@ -134,7 +138,7 @@ class Item:
     def stays(self) -> bool:
         """Whether it comes out as it was: then it is not touched."""
         if self.new is None or self.old is None:
-            return self.new is self.old
+            return self.new is None and self.old is None
         return self._deferred and same(self.old.source(), self.new)
 
     def change(self) -> Change:
@@ -146,11 +150,12 @@ class Item:
         return {
             "path": self.name,
             "before": self._before.result() if self._before else None,
-            "after": self._after.result() if self._after else _state(self.new),
+            "after": self._after.result() if self._after else state(self.new),
         }
 
 
-def _state(source: Source | None) -> dict[str, Any] | None:
+def state(source: Source | None) -> dict[str, Any] | None:
+    """Size and digest of a file, None of one that is not there."""
     return None if source is None else {"size": source.size, "sha256": digest(source)}
 
 
@@ -169,6 +174,11 @@ def digest(source: Source) -> str:
     return sha.hexdigest()
 
 
+def warnings_of(items: list[Item]) -> list[str]:
+    """What deferred contents had to say, once they are computed."""
+    return [item.warning for item in items if item.warning]
+
+
 def items_of(plan: Plan, system: System, *, elsewhere: bool, digests: bool) -> list[Item]:
     """The plan's files in the order to write them: known, deferred, to be removed.
 
@@ -184,14 +194,17 @@ def items_of(plan: Plan, system: System, *, elsewhere: bool, digests: bool) -> l
     beside = sum(known) >= _LARGE
     items = []
     for name, content in [*writes, *((name, None) for name in sorted(plan.removes))]:
+        path = os.path.join(plan.folder, name)
         old = plan.reads.get(name)
         if old is None:
             try:
-                old = system.file(os.path.join(plan.folder, name))
+                old = system.file(path)
             except FileNotFoundError:
                 pass
+            except (IsADirectoryError, ValueError):
+                raise RefusedError(plan.path, f"{name} is there, and is not a file") from None
         place = _place(plan, system, name, content is None, elsewhere)
-        items.append(Item(name, place, old, content, beside=beside, digests=digests))
+        items.append(Item(name, path, place, old, content, beside=beside, digests=digests))
     return items
 
 

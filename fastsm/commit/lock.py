@@ -52,20 +52,24 @@ class FolderLock:
 
     def __init__(self, system: System, path: str, name: str, *, shared: bool = False) -> None:
         self._system = system
+        self._fd = -1
         self._fd = system.open_folder(path)
         self.held = True
         try:
             system.lock(self._fd, shared=shared)
-        except BlockingIOError:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno in _NO_LOCKS:
+                self.held = False
+                return
             self.release()
+            if not isinstance(error, BlockingIOError):
+                raise
             raise CommitError(
                 name, "another fastsm is at work on it", on_disk="old", hint="try again later"
             ) from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                self.release()
-                raise
-            self.held = False
+
+    def __del__(self) -> None:
+        self.release()
 
     def is_on(self, path: str) -> bool:
         """Whether the locked folder is still the one at ``path``."""
@@ -75,7 +79,10 @@ class FolderLock:
     def release(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            self._system.close(fd)
+            try:
+                self._system.close(fd)
+            except OSError:
+                pass  # nothing was written to it
 
 
 def clear_inside(system: System, folder: str) -> None:

@@ -58,7 +58,9 @@ class System:
         return os.open(path, flags, mode)
 
     def open_folder(self, path: str) -> int:
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # Not through a link: what is locked and cleared must be the folder of that name.
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(path, flags)
 
     def close(self, fd: int) -> None:
         os.close(fd)

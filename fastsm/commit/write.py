@@ -5,9 +5,10 @@ import errno
 import os
 import stat
 
-from ..errors import CommitError
+from ..errors import CommitError, RefusedError
 from ..plan import pieces
-from ..source import PATCH
+from ..source import PATCH, Identity
+from ..text import size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ _END = 4096
 # What copy_file_range says where it cannot help; reading and writing then do.
 _NO_COPY = {errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
 
+#: What link(2) says where a file cannot have one more name: then it is copied.
+NO_LINK = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
+
 # An owner or an extended attribute that may not be set is left, as cp -p leaves it.
 _MAY_NOT = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -49,10 +53,14 @@ class Writer:
 
     Attributes:
         doing: What is being done, for the message when it fails: "writing saved_model.pb".
+        published: Whether the new model is what readers find.
+        total: How many bytes there are to write.
+        warnings: What the user should know.
     """
 
     __slots__ = (
-        "_buffer", "_copies", "_done", "_progress", "doing", "plan", "sync", "system", "total",
+        "_buffer", "_copies", "_done", "_progress", "doing", "plan", "published", "sync",
+        "system", "total", "warnings",
     )  # fmt: skip
 
     def __init__(
@@ -66,7 +74,9 @@ class Writer:
         self.system = system
         self.sync = sync
         self.doing = "opening the model"
+        self.published = False
         self.total = 0
+        self.warnings = list(plan.warnings)
         self._progress = progress
         self._done = 0
         self._buffer: memoryview | None = None
@@ -80,6 +90,7 @@ class Writer:
         *,
         like: str | None,
         check: Callable[[str, Source], object] | None = None,
+        times: bool = False,
     ) -> os.stat_result:
         """Write a new file, sync it, read it back; what it is now.
 
@@ -87,6 +98,7 @@ class Writer:
             name: What the model calls it.
             like: A file whose owner, mode and extended attributes it gets.
             check: Called with the name and the staged file, raises when that is wrong.
+            times: Whether it gets the times of ``like`` as well.
 
         Raises:
             CommitError: It reads back differently from what was planned.
@@ -97,7 +109,7 @@ class Writer:
         try:
             self._fill(fd, source)
             if like is not None:
-                self.keep_attributes(like, system.stat(like), fd)
+                self.keep_attributes(like, system.stat(like), fd, times=times)
             if self.sync:
                 system.sync(fd)
             st = system.fstat(fd)
@@ -117,28 +129,46 @@ class Writer:
             check(name, staged)
         return st
 
+    def copy(self, old: str, new: str, name: str) -> None:
+        """Copy a file that does not change, its attributes and times with it.
+
+        Raises:
+            RefusedError: Somebody wrote to it meanwhile.
+        """
+        self.doing = f"copying {name}"
+        file = self.system.file(old)
+        self.put(file.source(), new, name, like=old, times=True)
+        if Identity(self.system.fstat(file.fd)) != file.identity:
+            raise RefusedError(self.plan.path, f"{name} changed while it was copied")
+
+    def clone(self, old: str, new: str, name: str) -> bool:
+        """Like `copy`, sharing blocks with the old file; False where that cannot be done."""
+        self.doing = f"copying {name}"
+        system = self.system
+        file = system.file(old)
+        fd = system.create(new, 0o600)
+        try:
+            try:
+                system.clone(file.fd, fd)
+            except OSError:
+                system.unlink(new)
+                return False
+            self.keep_attributes(old, system.stat(old), fd, times=True)
+            if self.sync:
+                system.sync(fd)
+        finally:
+            system.close(fd)
+        return True
+
     def keep_attributes(
         self, old: str, st: os.stat_result, new: int | str, *, times: bool = False
     ) -> None:
         """Give a new file or folder the owner, extended attributes and mode of an old one."""
         system = self.system
-        now = system.fstat(new) if isinstance(new, int) else system.stat(new)
-        if (now.st_uid, now.st_gid) != (st.st_uid, st.st_gid):
-            # Who may not give a file away may still give it to another group of his.
-            for user in (st.st_uid, -1):
-                try:
-                    system.chown(new, user, st.st_gid)
-                    break
-                except OSError as error:
-                    if error.errno not in _MAY_NOT:
-                        raise
+        self.keep_owner(st, new)
         try:
             for name in system.attributes(old):
-                try:
-                    system.set_attribute(new, name, system.attribute(old, name))
-                except OSError as error:
-                    if error.errno not in _MAY_NOT:
-                        raise
+                self._allowed(system.set_attribute, new, name, system.attribute(old, name))
         except OSError as error:
             if error.errno not in _MAY_NOT:
                 raise
@@ -148,19 +178,57 @@ class Writer:
         if times:
             system.set_times(new, st.st_atime_ns, st.st_mtime_ns)
 
+    def keep_owner(self, st: os.stat_result, new: int | str) -> None:
+        """Give a new file, folder or link the owner of an old one, as far as allowed."""
+        system = self.system
+        now = system.lstat(new) if isinstance(new, str) else system.fstat(new)
+        if (now.st_uid, now.st_gid) != (st.st_uid, st.st_gid) and not self._allowed(
+            system.chown, new, st.st_uid, st.st_gid
+        ):
+            # Who may not give a file away may still give it to another group of his.
+            self._allowed(system.chown, new, -1, st.st_gid)
+
+    def _allowed(self, call: Callable[..., object], *arguments: object) -> bool:
+        """Make a call that may not be allowed here; whether it was."""
+        try:
+            call(*arguments)
+        except OSError as error:
+            if error.errno not in _MAY_NOT:
+                raise
+            return False
+        return True
+
     def sync_folder(self, path: str) -> None:
         """Wait until the names in a folder are on the disk."""
-        if not self.sync:
-            return
-        system = self.system
-        fd = system.open_folder(path)
-        try:
-            system.sync(fd)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # a file system without it: nothing to wait for
-                raise
-        finally:
-            system.close(fd)
+        if self.sync:
+            fd = self.system.open_folder(path)
+            try:
+                self.sync_open_folder(fd)
+            finally:
+                self.system.close(fd)
+
+    def sync_open_folder(self, fd: int) -> None:
+        if self.sync:
+            try:
+                self.system.sync(fd)
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # a file system that has no such thing
+                    raise
+
+    def check_space(self, folder: str, need: int) -> None:
+        """Find out before a byte is written whether there is room.
+
+        Raises:
+            CommitError: There is not.
+        """
+        self.doing = "looking for free space"
+        free = self.system.free(folder)
+        if free is not None and free < need:
+            raise CommitError(
+                self.plan.path,
+                f"needs {size(need)} free in {folder}, {size(free)} there",
+                on_disk="old",
+            )
 
     def _fill(self, fd: int, source: Source) -> None:
         at = 0  # everything before has been written
