@@ -11,7 +11,7 @@ from . import _core
 from .errors import CoreError, FormatError, MissingError, UnsupportedError
 from .locate import CHUNKED, FILES
 from .source import File
-from .text import count, printable
+from .text import count, counted, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ def not_a_model(name: str) -> FormatError:
         what = other_kind(File(name).source()) or ("is not a SavedModel's folder", None)
     except CoreError:
         what = ("is not a SavedModel's folder", None)
-    return FormatError(
-        name, what[0], hint=what[1] or "Name the folder that holds saved_model.pb."
-    )
+    return FormatError(name, what[0], hint=what[1] or "Name the folder that holds saved_model.pb.")
 
 
 def nothing_in(folder: str) -> FormatError | UnsupportedError:
@@ -109,7 +107,7 @@ def other_kind(source: Source) -> tuple[str, str | None] | None:
         if nodes.n_nodes and all(_op_like(n) for n in nodes.names()):
             return (
                 "is a GraphDef (frozen graph), not a SavedModel: "
-                f"{count(nodes.n_nodes)} nodes, no meta graph.",
+                f"{counted(nodes.n_nodes, 'node')}, no meta graph.",
                 None,
             )
     return None
@@ -127,27 +125,30 @@ _META_GRAPH_FIELDS = {
 
 
 def truncated(reader: Reader, error: CoreError) -> FormatError | None:
-    """A file that ends too early: which field it ends in, and what that needs."""
+    """A file that ends too early: which field it ends in, and what that needs.
+
+    Args:
+        error: What the core found when it read SavedModel's own fields.
+    """
     source = reader.source
-    if error.kind != "TRUNCATED" or error.offset > source.size:
+    if error.kind != "TRUNCATED" or not error.offset < source.size:
         return None
-    whole = [(0, error.offset)]
-    place = f"meta_graphs[{_core.count(source, whole, 2)}]"
-    need = error.need
-    tag = source.read(error.offset, min(11, source.size - error.offset))
-    if tag[:1] != b"\x12":  # field 2, meta_graphs: the rest of SavedModel is one number
+    head = source.read(error.offset, min(11, source.size - error.offset))
+    if head[0] != 2 << 3 | 2:  # meta_graphs; the rest of SavedModel is one number
         return None
-    inside = error.offset + 1
-    while source.read(inside, 1)[0] & 0x80:
-        inside += 1
+    place, need = f"meta_graphs[{_core.count(source, [(0, error.offset)], 2)}]", error.need
+    payload = next((i + 1 for i in range(1, len(head)) if head[i] < 0x80), None)
+    if payload is None:
+        return None
     try:
-        _core.scan(source, [(inside + 1, source.size)])
-    except CoreError as e:
-        if e.kind != "TRUNCATED":
+        _core.scan(source, [(error.offset + payload, source.size)])
+    except CoreError as inner:
+        if inner.kind != "TRUNCATED":
             return None
-        number = source.read(e.offset, 1)[0] >> 3
-        place += "." + _META_GRAPH_FIELDS.get(number, f"field {number}")
-        need = e.need
+        if inner.offset < source.size:
+            number = source.read(inner.offset, 1)[0] >> 3
+            place += "." + _META_GRAPH_FIELDS.get(number, f"field {number}")
+            need = inner.need
     return FormatError(
         reader.path,
         f"ends at byte {count(source.size)}; {place} needs {count(need)}. Partial download?",
