@@ -1,5 +1,6 @@
 #if defined(__linux__)
 #define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
 #endif
 #include "fsm_sys.h"
 
@@ -24,5 +25,21 @@ int fsm_sys_exchange(const char *a, const char *b) {
   (void)a;
   (void)b;
   return ENOSYS;
+#endif
+}
+
+int fsm_sys_allocate(int fd, uint64_t size) {
+#if defined(__linux__)
+  if (size > INT64_MAX)
+    return EFBIG;
+  int code;
+  do
+    code = fallocate(fd, 0, 0, (off_t)size) ? errno : 0;
+  while (code == EINTR);
+  return code;
+#else
+  (void)fd;
+  (void)size;
+  return EOPNOTSUPP;
 #endif
 }

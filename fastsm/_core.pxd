@@ -58,6 +58,7 @@ cdef extern from "fsm_src.h" nogil:
 
 cdef extern from "fsm_sys.h" nogil:
     int fsm_sys_exchange(const char *a, const char *b)
+    int fsm_sys_allocate(int fd, uint64_t size)
 
 cdef extern from "fsm_schema.h" nogil:
     ctypedef struct fsm_message_def:

@@ -537,3 +537,11 @@ def exchange(bytes a not None, bytes b not None):
     with nogil:
         code = fsm_sys_exchange(first, second)
     return code
+
+
+def allocate(int fd, uint64_t size):
+    """Set disk blocks aside for a file of a known size. Returns 0, or an errno."""
+    cdef int code
+    with nogil:
+        code = fsm_sys_allocate(fd, size)
+    return code

@@ -50,14 +50,18 @@ class Committed:
 
     Attributes:
         changed: Whether the model differs from the one before.
+        plan: What was asked for.
         path: Where the model is now, as the caller named it.
         written: What became of each file, sorted by name.
         warnings: What the user should know.
     """
 
-    __slots__ = ("changed", "path", "warnings", "written")
+    __slots__ = ("changed", "path", "plan", "warnings", "written")
 
-    def __init__(self, path: str, written: list[Change], warnings: list[str]) -> None:
+    def __init__(
+        self, plan: Plan, path: str, written: list[Change], warnings: list[str]
+    ) -> None:
+        self.plan = plan
         self.changed = bool(written)
         self.path = path
         self.written = written
@@ -129,7 +133,7 @@ def _commit(
     if receipt is not None:
         _check_outside(writer, receipt)
     if plan.empty and out is None and receipt is None:
-        return Committed(plan.path, [], writer.warnings)
+        return Committed(plan, plan.path, [], writer.warnings)
 
     lock = FolderLock(system, plan.folder, plan.path, shared=out is not None or dry_run)
     try:
@@ -146,7 +150,7 @@ def _commit(
         warnings = writer.warnings + warnings_of(items)
     finally:
         lock.release()
-    return Committed(plan.path if out is None else out, written, warnings)
+    return Committed(plan, plan.path if out is None else out, written, warnings)
 
 
 def _name(change: Change) -> str:

@@ -68,6 +68,12 @@ class System:
     def write(self, fd: int, data: bytes | memoryview) -> int:
         return os.write(fd, data)
 
+    def allocate(self, fd: int, size: int) -> None:
+        """Set disk blocks aside for a new file, so that they lie together."""
+        code = _core.allocate(fd, size)
+        if code:
+            raise OSError(code, os.strerror(code))
+
     def copy(self, from_fd: int, to_fd: int, n: int, offset: int) -> int:
         """Copy in the kernel, to the descriptor's position; how many bytes that were."""
         if sys.platform != "linux":
