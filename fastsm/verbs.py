@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._core import Source
+    from .locate import Entry
     from .plan import Change
 
     Path = str | os.PathLike[str]
@@ -33,32 +34,30 @@ class EditResult(Record):
 
     Attributes:
         changed: Whether anything is different now; if not, nothing was written.
-        plan: The plan: which files, which bytes.
+        plan: The plan: which files, which bytes; None for what `undo` did.
         changes: What became of each file, sorted by name.
         warnings: What the user should know.
         before, after: What the verb changed, by name.
         path: Where the edited model is.
         undo: The command that takes it back, or None.
-        untouched: The files and folders whose bytes stay, as the model's folder has them.
     """
 
     __slots__ = (
-        "after", "before", "changed", "changes", "path", "plan", "undo", "untouched",
-        "warnings",
+        "changed", "path", "before", "after", "changes", "warnings", "undo", "plan", "_folder",
     )  # fmt: skip
 
     def __init__(
         self,
         path: str,
-        plan: Plan,
+        folder: str,
+        plan: Plan | None,
         changes: list[Change],
         warnings: list[str],
         before: dict[str, Any],
         after: dict[str, Any],
         undo: str | None,
     ) -> None:
-        touched = {c.name.partition("/")[0] for c in changes}
-        self.untouched = [e for e in entries(plan.folder) if e.name.rstrip("/") not in touched]
+        self._folder = folder
         self.changed = bool(changes)
         self.path = path
         self.plan = plan
@@ -67,6 +66,12 @@ class EditResult(Record):
         self.before = before
         self.after = after
         self.undo = undo
+
+    @property
+    def untouched(self) -> list[Entry]:
+        """The files and folders of the model in which nothing changed."""
+        touched = {c.name.partition("/")[0] for c in self.changes}
+        return [e for e in entries(self._folder) if e.name.rstrip("/") not in touched]
 
     def __repr__(self) -> str:
         if not self.changed:
@@ -80,9 +85,7 @@ class EditResult(Record):
             "changed": self.changed,
             "before": self.before,
             "after": self.after,
-            "files": [
-                {"name": c.name, "before": c.before, "after": c.after} for c in self.changes
-            ],
+            "files": [{"name": c.name, "before": c.before, "after": c.after} for c in self.changes],
             "untouched": [e.name for e in self.untouched],
             "warnings": self.warnings,
             "undo": self.undo,
@@ -152,11 +155,9 @@ def retag(
         progress=progress,
     )
     where = _text(out) or model.path
-    undo = (
-        f"fastsm retag {_shell(where)} {_set(after)} {_set(before)}" if edit.changes else None
-    )
+    undo = f"fastsm retag {_shell(where)} {_set(after)} {_set(before)}" if edit.changes else None
     return EditResult(
-        where, plan, done.written, done.warnings,
+        where, model.folder, plan, done.written, done.warnings,
         {"tags": sorted(before)}, {"tags": sorted(after)}, undo,
     )  # fmt: skip
 
@@ -171,7 +172,8 @@ def undo(path: Path, backup: Path, *, dry_run: bool = False, sync: bool = True) 
     from .commit.undo import undo as undo_commit
 
     done = undo_commit(os.fspath(path), os.fspath(backup), dry_run=dry_run, sync=sync)
-    return EditResult(os.fspath(path), done.plan, done.written, done.warnings, {}, {}, None)
+    where = os.fspath(path)
+    return EditResult(where, where, None, done.written, done.warnings, {}, {}, None)
 
 
 def _begin(model: SavedModel, verb: str, arguments: dict[str, Any]) -> Plan:
@@ -185,9 +187,7 @@ def _begin(model: SavedModel, verb: str, arguments: dict[str, Any]) -> Plan:
         )
     plan = Plan(model.folder, verb=verb, arguments=arguments)
     plan.read(model.located.name, model.located.file)
-    if model.format == "pb" and os.path.lexists(
-        os.path.join(model.folder, "saved_model.pbtxt")
-    ):
+    if model.format == "pb" and os.path.lexists(os.path.join(model.folder, "saved_model.pbtxt")):
         plan.warnings.append(
             "saved_model.pbtxt beside saved_model.pb is not changed; no loader reads it"
         )
@@ -226,9 +226,7 @@ def _check_tags(
 
         staged = from_bytes(to_binary(staged.read(0, staged.size), name))
     reader = Reader(staged, name)
-    graphs = [
-        f for f in reader.fields([(0, staged.size)], "") if f.number == 2 and f.wire == LEN
-    ]
+    graphs = [f for f in reader.fields([(0, staged.size)], "") if f.number == 2 and f.wire == LEN]
     seen = [MetaGraph(reader, i, f).tag_set for i, f in enumerate(graphs)]
     if seen != expected:
         raise InternalError(
