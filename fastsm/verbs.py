@@ -243,6 +243,7 @@ def _set(tags: Iterable[str]) -> str:
 
 
 def _shell(word: str) -> str:
-    import shlex
-
-    return shlex.quote(word)
+    """A word as a shell reads it; shlex would import re for it."""
+    if word and all(c.isascii() and (c.isalnum() or c in "@%+=:,./-_") for c in word):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
