@@ -144,7 +144,13 @@ def parse_plain(module: ModuleType, words: list[str]) -> Arguments | None:
 def _parse(verb: str, module: ModuleType, words: list[str]) -> Arguments:
     import argparse
 
-    parser = argparse.ArgumentParser(
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            from ..errors import UsageError
+
+            raise UsageError("", message, hint=f"See fastsm {verb} --help")
+
+    parser = Parser(
         prog=f"fastsm {verb}",
         description=module.__doc__,
         epilog=module.EPILOG,

@@ -103,13 +103,15 @@ def commit(
         system: The system calls, for tests.
 
     Raises:
-        UsageError: ``backup`` together with ``out``.
+        UsageError: ``backup`` together with ``out``, or ``link`` without.
         RefusedError: The model changed since it was opened, a file lies outside it
             through a link, or a destination is not absent or empty, or inside the model.
         CommitError: The disk, or another writer; says which model is there now.
     """
     if out is not None and backup is not None:
         raise UsageError(plan.path, "--out leaves the model as it is: nothing to back up")
+    if link and out is None:
+        raise UsageError(plan.path, "--link goes with --out")
     writer = Writer(plan, system or System(), sync, progress)
     try:
         return _commit(writer, out, dry_run, backup, receipt, link, check)
