@@ -1,7 +1,7 @@
 """The command line: picks the verb, reads its options, turns errors into exit codes.
 
 One file a verb; only the chosen one is imported. argparse costs as much as all the rest
-of a start, so plain spellings (``fastsm show PATH --json``) are read without it.
+of a start, so plain spellings (``fastsm show PATH --tags serve``) are read without it.
 """
 
 from __future__ import annotations
@@ -116,39 +116,54 @@ def _module(verb: str) -> ModuleType:
 
 
 def parse_plain(module: ModuleType, words: list[str]) -> Arguments | None:
-    """The options of a call that is positionals and on/off flags; None for any other."""
+    """The options of a call that spells them plainly (``--out DIR``, not ``--out=DIR``).
+
+    None for any other call, wrong ones too: argparse reads those. Where both have an
+    answer it is the same.
+    """
     values: dict[str, Any] = {}
     names: list[str] = []
+    n_required = 0
     switches: dict[str, str] = {}
+    takes_value: dict[str, str] = {}
     for flags, how in [*module.OPTIONS, *COMMON]:
         name = how.get("dest", flags[0].lstrip("-").replace("-", "_"))
+        values[name] = how.get("default", False if "action" in how else None)
         if not flags[0].startswith("-"):
             names.append(name)
-            continue
-        values[name] = how.get("default", False if "action" in how else None)
-        if how.get("action") == "store_true":
+            n_required += how.get("nargs") != "?"
+        elif how.get("action") == "store_true":
             switches.update(dict.fromkeys(flags, name))
+        elif {"action", "nargs", "type", "choices"}.isdisjoint(how):
+            takes_value.update(dict.fromkeys(flags, name))
     given = []
-    for word in words:
+    rest = iter(words)
+    for word in rest:
         if word in switches:
             values[switches[word]] = True
+        elif word in takes_value:
+            value = next(rest, "-")
+            if value.startswith("-"):
+                return None
+            values[takes_value[word]] = value
         elif word.startswith("-"):
             return None
         else:
             given.append(word)
-    if len(given) != len(names):
+    if not n_required <= len(given) <= len(names):
         return None
-    return Arguments(**values, **dict(zip(names, given, strict=True)))
+    values.update(zip(names, given, strict=False))
+    return Arguments(**values)
 
 
 def _parse(verb: str, module: ModuleType, words: list[str]) -> Arguments:
     import argparse
 
+    from ..errors import UsageError
+
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
-            from ..errors import UsageError
-
-            raise UsageError("", message, hint=f"See fastsm {verb} --help")
+            raise UsageError("", message, hint=f"fastsm {verb} --help tells more.")
 
     parser = Parser(
         prog=f"fastsm {verb}",
@@ -157,10 +172,21 @@ def _parse(verb: str, module: ModuleType, words: list[str]) -> Arguments:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    known: list[str] = []
     for flags, how in [*module.OPTIONS, *COMMON]:
-        parser.add_argument(*flags, **how)
+        known += parser.add_argument(*flags, **how).option_strings
     arguments = Arguments()
-    parser.parse_args(words, namespace=arguments)
+    _, unknown = parser.parse_known_args(words, namespace=arguments)
+    if unknown:
+        import difflib
+
+        from ..text import printable
+
+        word = printable(unknown[0])
+        close = difflib.get_close_matches(word.partition("=")[0], known, 1, 0.75)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        what = "option" if word.startswith("-") else "argument"
+        parser.error(f"fastsm {verb} takes no {what} {word}{meant}")
     return arguments
 
 
