@@ -99,10 +99,9 @@ static fsm_status put_header(fsm_canon *c, uint32_t number, uint64_t length) {
 static fsm_status put_span(fsm_canon *c, uint64_t start, uint64_t end) {
   fsm_status s = fsm_cursor_span(&c->cursor, start, end);
   while (!s && c->cursor.at < end) {
-    uint64_t left = end - c->cursor.at;
-    size_t n = left < FSM_WINDOW ? (size_t)left : FSM_WINDOW;
     const uint8_t *p;
-    if (!(s = fsm_cursor_need(&c->cursor, n, &p)) && !(s = put(c, p, n)))
+    size_t n;
+    if (!(s = fsm_cursor_some(&c->cursor, &p, &n)) && !(s = put(c, p, n)))
       c->cursor.at += n;
   }
   return s;
@@ -129,26 +128,39 @@ static fsm_status put_chunk(fsm_canon *c, const fsm_chunk *chunk) {
 
 /* ---- lengths of large messages: assumed, then known ---- */
 
-static fsm_status length_begin(fsm_canon *c, uint64_t assumed, size_t *id, uint64_t *length) {
-  *id = c->next_length++;
-  *length = assumed;
+typedef struct {
+  size_t id;
+  uint64_t used;  /* what the prefix says */
+  uint64_t start; /* in the output */
+  int64_t drift;
+} measured;
+
+/* The header of a field whose payload is written next. */
+static fsm_status length_begin(fsm_canon *c, uint32_t number, uint64_t assumed, measured *l) {
+  *l = (measured){.id = c->next_length++, .used = assumed};
   if (!c->first_pass) {
-    if (*id < c->lengths.n)
-      *length = ((uint64_t *)c->lengths.items)[*id];
-    return FSM_OK;
+    if (l->id < c->lengths.n)
+      l->used = ((uint64_t *)c->lengths.items)[l->id];
+  } else if (l->id == c->lengths.n) { /* else an attempt that was given up had pushed it */
+    void *slot;
+    fsm_status s = push(&c->lengths, sizeof(uint64_t), 1, FSM_MAX_LARGE, &slot);
+    if (s)
+      return failed(c, s, c->cursor.at, FSM_MAX_LARGE);
   }
-  if (*id < c->lengths.n)
-    return FSM_OK; /* an attempt that was given up had pushed it */
-  void *slot;
-  return failed(c, push(&c->lengths, sizeof(uint64_t), 1, FSM_MAX_LARGE, &slot), c->cursor.at,
-                FSM_MAX_LARGE);
+  fsm_status s = put_header(c, number, l->used);
+  l->start = c->sink.n;
+  l->drift = c->drift;
+  return s;
 }
 
-static void length_end(fsm_canon *c, size_t id, uint64_t used, uint64_t actual) {
+/* The payload was written. Prefixes inside that were wrong count as they will be. */
+static void length_end(fsm_canon *c, const measured *l) {
+  uint64_t true_length = c->sink.n - l->start + (uint64_t)(c->drift - l->drift);
   if (c->first_pass)
-    ((uint64_t *)c->lengths.items)[id] = actual;
-  if (used != actual)
+    ((uint64_t *)c->lengths.items)[l->id] = true_length;
+  if (l->used != true_length)
     c->mismatch = true;
+  c->drift += (int64_t)fsm_varint_size(true_length) - (int64_t)fsm_varint_size(l->used);
 }
 
 /* ---- fields of a large message ---- */
@@ -162,7 +174,7 @@ static uint64_t total(const fsm_span *spans, size_t n) {
 
 /* A small message: its spans joined in memory, and in order. */
 static fsm_status order_small(fsm_canon *c, const large *g, uint64_t bytes, fsm_chunk *chunk) {
-  const uint8_t *p = c->joined;
+  uint8_t *p = c->joined;
   fsm_status s = FSM_OK;
   uint32_t n = 0;
   for (size_t i = 0; i < g->n_spans && !s; i++) {
@@ -172,7 +184,7 @@ static fsm_status order_small(fsm_canon *c, const large *g, uint64_t bytes, fsm_
         (s = fsm_cursor_need(&c->cursor, part, &from)))
       break;
     if (g->n_spans == 1)
-      p = from;
+      p = c->window + (from - c->window); /* ours to sort in */
     else
       memcpy(c->joined + n, from, part);
     n += (uint32_t)part;
@@ -188,7 +200,7 @@ static fsm_status order_small(fsm_canon *c, const large *g, uint64_t bytes, fsm_
 
 /* A message field: header and canonical payload. */
 static fsm_status put_message(fsm_canon *c, const fsm_field_def *f, const large *child) {
-  uint64_t bytes = total(child->spans, child->n_spans), length;
+  uint64_t bytes = total(child->spans, child->n_spans);
   fsm_status s;
   if (bytes <= FSM_UNIT_MAX) {
     fsm_chunk chunk;
@@ -197,13 +209,10 @@ static fsm_status put_message(fsm_canon *c, const fsm_field_def *f, const large 
       return s;
     return put_chunk(c, &chunk);
   }
-  size_t id;
-  if ((s = length_begin(c, bytes, &id, &length)) || (s = put_header(c, f->number, length)))
+  measured length;
+  if ((s = length_begin(c, f->number, bytes, &length)) || (s = stream_message(c, child)))
     return s;
-  uint64_t before = c->sink.n;
-  if ((s = stream_message(c, child)))
-    return s;
-  length_end(c, id, length, c->sink.n - before);
+  length_end(c, &length);
   return FSM_OK;
 }
 
@@ -408,7 +417,7 @@ static fsm_status put_one(fsm_canon *c, const large *g, const fsm_field_def *def
 
 /* The fields of one definition, packed; `ranges` of fields one behind the other. */
 static fsm_status put_packed(fsm_canon *c, const fsm_field_def *def, const run *ranges, size_t n) {
-  uint64_t assumed = 0, length;
+  uint64_t assumed = 0;
   fsm_status s = FSM_OK;
   fsm_field f;
   for (size_t i = 0; i < n && !s; i++) {
@@ -417,12 +426,9 @@ static fsm_status put_packed(fsm_canon *c, const fsm_field_def *def, const run *
       if (!(s = fsm_cursor_next(&c->cursor, &f)))
         assumed += f.wire == FSM_LEN ? f.length : f.end - f.start - 1;
   }
-  size_t id;
-  if (s || !assumed)
+  measured length;
+  if (s || !assumed || (s = length_begin(c, def->number, assumed, &length)))
     return s;
-  if ((s = length_begin(c, assumed, &id, &length)) || (s = put_header(c, def->number, length)))
-    return s;
-  uint64_t before = c->sink.n;
   for (size_t i = 0; i < n && !s; i++) {
     uint64_t at = ranges[i].start;
     while (at < ranges[i].end && !s) {
@@ -434,7 +440,38 @@ static fsm_status put_packed(fsm_canon *c, const fsm_field_def *def, const run *
     }
   }
   if (!s)
-    length_end(c, id, length, c->sink.n - before);
+    length_end(c, &length);
+  return s;
+}
+
+static bool has_siblings(const fsm_field_def *def) {
+  return def && def->kind == FSM_KIND_MESSAGE &&
+         (def->flags & (FSM_REPEATED | FSM_MAP)) == FSM_REPEATED;
+}
+
+/* Of the fields from *at on, write those at once that are small messages of this
+ * one definition and canonical: most of a file. Moves *at behind them. */
+static fsm_status put_siblings(fsm_canon *c, const fsm_field_def *def, uint64_t *at,
+                               uint64_t end, unsigned depth) {
+  fsm_status s = fsm_cursor_span(&c->cursor, *at, end);
+  while (!s && *at < end) {
+    const uint8_t *p;
+    size_t n;
+    if ((s = fsm_cursor_some(&c->cursor, &p, &n)))
+      break;
+    uint8_t *from = c->window + (p - c->window); /* ours to sort in */
+    const uint8_t *to = fsm_tidy_siblings(&c->unit.tidy, def, from, p + n, FSM_UNIT_MAX, depth);
+    if (to > p) {
+      s = put(c, p, (size_t)(to - p));
+      c->cursor.at = *at += (uint64_t)(to - p);
+    } else if (n < end - *at && n < FSM_UNIT_MAX + FSM_MAX_HEADER_BYTES) {
+      /* Perhaps the window ends inside the next one: begin it there. */
+      uint64_t left = end - *at;
+      s = fsm_cursor_need(&c->cursor, left < FSM_WINDOW ? (size_t)left : FSM_WINDOW, &p);
+    } else {
+      break;
+    }
+  }
   return s;
 }
 
@@ -454,7 +491,7 @@ static fsm_status stream_in_order(fsm_canon *c, const large *g) {
     const fsm_field_def *def = order == UNKNOWN ? NULL : &m->fields[order];
     if ((int)order < last)
       return OUT_OF_ORDER;
-    if ((int)order == last && def && (!(def->flags & FSM_REPEATED) || fsm_packable(def)))
+    if ((int)order == last && def && (!(def->flags & FSM_REPEATED) || def->flags & FSM_PACKED))
       return OUT_OF_ORDER;
     if (def) {
       seen |= UINT32_C(1) << order;
@@ -470,10 +507,12 @@ static fsm_status stream_in_order(fsm_canon *c, const large *g) {
       return s;
     if (def && (def->flags & FSM_MAP))
       s = read_entry(c, &fsm_schema[def->message], &f);
-    else if (def && fsm_packable(def))
+    else if (def && def->flags & FSM_PACKED)
       s = put_packed(c, def, &(run){.start = f.start, .end = f.end}, 1);
     else if (def || !g->entry)
       s = put_one(c, g, def, &f);
+    if (!s && has_siblings(def))
+      s = put_siblings(c, def, &at, end, g->depth + 1);
     if (s)
       return s;
     if (def || !g->entry)
@@ -540,7 +579,7 @@ static int compare_runs(const void *a, const void *b) {
 static fsm_status put_sorted(fsm_canon *c, const large *g, unsigned order, size_t at, size_t n) {
   const fsm_field_def *def = order == UNKNOWN ? NULL : &g->m->fields[order];
   fsm_status s = FSM_OK;
-  if (def && fsm_packable(def))
+  if (def && def->flags & FSM_PACKED)
     return put_packed(c, def, (run *)c->runs.items + at, n);
   bool each = !def || ((def->flags & FSM_REPEATED) && !(def->flags & FSM_MAP));
   bool merge = def && def->kind == FSM_KIND_MESSAGE && !(def->flags & FSM_REPEATED);
@@ -554,6 +593,8 @@ static fsm_status put_sorted(fsm_canon *c, const large *g, unsigned order, size_
       from = f.end;
       if (each) {
         s = put_one(c, g, def, &f);
+        if (!s && has_siblings(def))
+          s = put_siblings(c, def, &from, end, g->depth + 1);
       } else if (def->flags & FSM_MAP) {
         s = read_entry(c, &fsm_schema[def->message], &f);
       } else if (merge) {
@@ -613,23 +654,27 @@ static fsm_status stream_sorted(fsm_canon *c, const large *g) {
 }
 
 static fsm_status stream_message(fsm_canon *c, const large *g) {
-  uint64_t id = g->spans[0].start * UINT64_C(0x9e3779b97f4a7c15) >> 48;
-  uint8_t *unordered = &c->unordered[id / 8];
-  if (g->n_spans == 1 && !(*unordered >> id % 8 & 1)) {
-    /* The sink's state is small: try in order, and go back if that fails. */
-    fsm_sink sink = c->sink;
-    size_t next_length = c->next_length, entries = c->entries.n, keys = c->keys.n;
-    bool mismatch = c->mismatch;
-    fsm_status s = stream_in_order(c, g);
-    if (s != OUT_OF_ORDER)
-      return s;
-    c->sink = sink;
-    c->next_length = next_length;
-    c->entries.n = entries;
-    c->keys.n = keys;
-    c->mismatch = mismatch;
-    *unordered |= (uint8_t)(1 << id % 8);
-  }
+  if (g->n_spans > 1 || !c->patience)
+    return stream_sorted(c, g);
+  /* What an attempt changes is small: it can be taken back. */
+  fsm_sink sink = c->sink;
+  size_t next_length = c->next_length, entries = c->entries.n, keys = c->keys.n;
+  bool mismatch = c->mismatch;
+  int64_t drift = c->drift;
+  fsm_status s = stream_in_order(c, g);
+  if (s != OUT_OF_ORDER)
+    return s;
+  uint64_t walked = c->cursor.at - g->spans[0].start;
+  c->patience -= walked < c->patience ? walked : c->patience;
+  c->sink = sink;
+  c->next_length = next_length;
+  c->entries.n = entries;
+  c->keys.n = keys;
+  c->mismatch = mismatch;
+  c->drift = drift;
+  /* What was one message may now be a part of a merged one, and is walked, not
+   * put in order in memory: its bytes must be the source's again. */
+  fsm_cursor_forget(&c->cursor);
   return stream_sorted(c, g);
 }
 
@@ -640,6 +685,8 @@ static fsm_status run_pass(fsm_canon *c, const large *g) {
   c->sink.n = 0;
   c->next_length = 0;
   c->mismatch = false;
+  c->drift = 0;
+  fsm_cursor_forget(&c->cursor);
   c->entries.n = c->keys.n = c->runs.n = c->spans.n = 0;
   uint64_t bytes = total(g->spans, g->n_spans);
   if (bytes > FSM_UNIT_MAX)
@@ -662,8 +709,9 @@ static fsm_status canonicalise(fsm_canon *c, const fsm_src *src, fsm_message mes
       return s;
   }
   large g = {.m = &fsm_schema[message], .spans = spans, .n_spans = n_spans};
-  memset(c->unordered, 0, sizeof c->unordered);
   c->lengths.n = 0;
+  /* Walks in vain cost no more than the message itself, however it nests. */
+  c->patience = total(spans, n_spans);
   c->first_pass = true;
   fsm_status s = run_pass(c, &g);
   if (s || !c->mismatch)

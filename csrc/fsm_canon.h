@@ -9,7 +9,9 @@
  * A length prefix stands before what it measures, so the first pass assumes
  * that canonical form keeps each large message's length, which is so for every
  * file that protobuf wrote, and notes the true lengths; only when one differs
- * a second pass uses them.
+ * a second pass uses them. Nor is it known whether a large message's fields come
+ * in order until its last one: it is walked as if they did, and once more, in
+ * their order, if not.
  * Source: tensorflow/cc/saved_model/fingerprinting.cc (2.21). */
 #ifndef FSM_CANON_H
 #define FSM_CANON_H
@@ -25,8 +27,6 @@
 #define FSM_MAX_RUNS (UINT32_C(1) << 20)
 /* Messages above FSM_UNIT_MAX in one file; 2 GiB of them nested make 2^20. */
 #define FSM_MAX_LARGE (UINT32_C(1) << 22)
-
-#define FSM_UNORDERED_BITS (UINT32_C(1) << 16)
 
 typedef struct {
   fsm_farm hash;
@@ -50,9 +50,8 @@ typedef struct {
   fsm_stack entries, keys, runs, spans, lengths;
   size_t next_length;
   bool first_pass, mismatch;
-  /* Messages once seen out of order, a bit for each hash of their offset. A
-   * collision costs time only; without it, nesting would double the work. */
-  uint8_t unordered[FSM_UNORDERED_BITS / 8];
+  int64_t drift; /* how much longer the prefixes would be that were written so far, were they true */
+  uint64_t patience; /* bytes that may still be walked in vain */
 } fsm_canon;
 
 /* Zero-initialise, call as often as wanted, free once. */

@@ -56,6 +56,18 @@ fsm_status fsm_cursor_need(fsm_cursor *c, size_t n, const uint8_t **bytes) {
   return FSM_OK;
 }
 
+fsm_status fsm_cursor_some(fsm_cursor *c, const uint8_t **bytes, size_t *n) {
+  uint64_t left = c->end - c->at;
+  if (left && !available(c)) {
+    fsm_status s = refill(c, left < c->capacity ? (size_t)left : c->capacity);
+    if (s)
+      return s;
+  }
+  *bytes = c->window + (c->at - c->base);
+  *n = available(c) < left ? available(c) : (size_t)left;
+  return FSM_OK;
+}
+
 /* Bytes at `at` for a header: as many as a header can take, or as are left. */
 static inline fsm_status header(fsm_cursor *c, const uint8_t **p, const uint8_t **end) {
   uint64_t left = c->end - c->at;

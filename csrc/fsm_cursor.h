@@ -47,6 +47,13 @@ fsm_status fsm_cursor_span(fsm_cursor *c, uint64_t start, uint64_t end);
 /* Make n bytes (at most the window, and not past `end`) lie together at `at`. */
 fsm_status fsm_cursor_need(fsm_cursor *c, size_t n, const uint8_t **bytes);
 
+/* What of the message from `at` on lies in the window, reading more only when
+ * nothing does: at least one byte, unless the message is done. */
+fsm_status fsm_cursor_some(fsm_cursor *c, const uint8_t **bytes, size_t *n);
+
+/* Empty the window: it is read anew. */
+static inline void fsm_cursor_forget(fsm_cursor *c) { c->fill = 0; }
+
 static inline bool fsm_cursor_done(const fsm_cursor *c) { return c->at >= c->end; }
 
 /* Read the next field and step over it. A group is stepped over whole; an

@@ -5,8 +5,8 @@
 #ifndef FSM_SCHEMA_H
 #define FSM_SCHEMA_H
 
-#include "fsm_base.h"
 #include "fsm_schema_ids.h"
+#include "fsm_wire.h"
 
 typedef enum {
   FSM_KIND_BYTES,   /* string and bytes */
@@ -22,7 +22,9 @@ typedef enum {
 enum {
   FSM_REPEATED = 1,
   FSM_MAP = 2,     /* a repeated message whose type is a map entry */
-  FSM_PRESENCE = 4 /* written even when it holds the default: oneof members, map entries' fields */
+  FSM_PRESENCE = 4, /* a scalar that is written even when it holds the default */
+  FSM_PACKED = 8,   /* repeated scalars: canonical form packs them */
+  FSM_ONEOF = 16    /* a member of the message's oneof */
 };
 
 typedef struct {
@@ -30,6 +32,7 @@ typedef struct {
   uint8_t kind;
   uint8_t flags;
   uint8_t message; /* FSM_KIND_MESSAGE: the id of its type */
+  uint8_t wire;    /* the fsm_wire it has in canonical form */
 } fsm_field_def;
 
 /* No message of the schema has more fields than this. */
@@ -51,6 +54,29 @@ static inline const fsm_field_def *fsm_field_of(const fsm_message_def *m, uint32
   if (number >= FSM_MAX_NUMBER || !m->by_number[number])
     return NULL;
   return &m->fields[m->by_number[number] - 1];
+}
+
+/* What a scalar of this kind holds after parsing. */
+static inline uint64_t fsm_kind_value(fsm_kind kind, uint64_t value) {
+  switch (kind) {
+  case FSM_KIND_INT32: return (uint64_t)(int64_t)(int32_t)(uint32_t)value;
+  case FSM_KIND_UINT32: return (uint32_t)value;
+  case FSM_KIND_BOOL: return value != 0;
+  default: return value;
+  }
+}
+
+static inline fsm_wire fsm_kind_wire(fsm_kind kind) {
+  return kind <= FSM_KIND_MESSAGE   ? FSM_LEN
+         : kind == FSM_KIND_FIXED32 ? FSM_FIXED32
+         : kind == FSM_KIND_FIXED64 ? FSM_FIXED64
+                                    : FSM_VARINT;
+}
+
+/* Whether a field with this number and wire type is what the schema calls f:
+ * parsers take repeated scalars one by one, too. */
+static inline bool fsm_fits(const fsm_field_def *f, fsm_wire wire) {
+  return wire == f->wire || ((f->flags & FSM_PACKED) && wire == fsm_kind_wire((fsm_kind)f->kind));
 }
 
 #endif

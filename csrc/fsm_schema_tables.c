@@ -2,663 +2,663 @@
 #include "fsm_schema.h"
 
 static const fsm_field_def FSM_MSG_Any_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* type_url */
-    {2, FSM_KIND_BYTES, 0, 0}, /* value */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* type_url */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_AssetFileDef_fields[] = {
-    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorInfo}, /* tensor_info */
-    {2, FSM_KIND_BYTES, 0, 0}, /* filename */
+    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorInfo, FSM_LEN}, /* tensor_info */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* filename */
 };
 
 static const fsm_field_def FSM_MSG_AttrValue_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_AttrValue_ListValue}, /* list */
-    {2, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* s */
-    {3, FSM_KIND_INT64, FSM_PRESENCE, 0}, /* i */
-    {4, FSM_KIND_FIXED32, FSM_PRESENCE, 0}, /* f */
-    {5, FSM_KIND_BOOL, FSM_PRESENCE, 0}, /* b */
-    {6, FSM_KIND_INT32, FSM_PRESENCE, 0}, /* type */
-    {7, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorShapeProto}, /* shape */
-    {8, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorProto}, /* tensor */
-    {9, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* placeholder */
-    {10, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_NameAttrList}, /* func */
+    {1, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_AttrValue_ListValue, FSM_LEN}, /* list */
+    {2, FSM_KIND_BYTES, FSM_ONEOF | FSM_PRESENCE, 0, FSM_LEN}, /* s */
+    {3, FSM_KIND_INT64, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* i */
+    {4, FSM_KIND_FIXED32, FSM_ONEOF | FSM_PRESENCE, 0, FSM_FIXED32}, /* f */
+    {5, FSM_KIND_BOOL, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* b */
+    {6, FSM_KIND_INT32, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* type */
+    {7, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
+    {8, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto, FSM_LEN}, /* tensor */
+    {9, FSM_KIND_BYTES, FSM_ONEOF | FSM_PRESENCE, 0, FSM_LEN}, /* placeholder */
+    {10, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NameAttrList, FSM_LEN}, /* func */
 };
 
 static const fsm_field_def FSM_MSG_AttrValue_ListValue_fields[] = {
-    {2, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* s */
-    {3, FSM_KIND_INT64, FSM_REPEATED, 0}, /* i */
-    {4, FSM_KIND_FIXED32, FSM_REPEATED, 0}, /* f */
-    {5, FSM_KIND_BOOL, FSM_REPEATED, 0}, /* b */
-    {6, FSM_KIND_INT32, FSM_REPEATED, 0}, /* type */
-    {7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorShapeProto}, /* shape */
-    {8, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorProto}, /* tensor */
-    {9, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NameAttrList}, /* func */
+    {2, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* s */
+    {3, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* i */
+    {4, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* f */
+    {5, FSM_KIND_BOOL, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* b */
+    {6, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* type */
+    {7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
+    {8, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorProto, FSM_LEN}, /* tensor */
+    {9, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NameAttrList, FSM_LEN}, /* func */
 };
 
 static const fsm_field_def FSM_MSG_BoolValue_fields[] = {
-    {1, FSM_KIND_BOOL, 0, 0}, /* value */
+    {1, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_BoundedTensorSpecProto_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* name */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
-    {3, FSM_KIND_INT32, 0, 0}, /* dtype */
-    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto}, /* minimum */
-    {5, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto}, /* maximum */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
+    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
+    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto, FSM_LEN}, /* minimum */
+    {5, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto, FSM_LEN}, /* maximum */
 };
 
 static const fsm_field_def FSM_MSG_BundleEntryProto_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0}, /* dtype */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
-    {3, FSM_KIND_INT32, 0, 0}, /* shard_id */
-    {4, FSM_KIND_INT64, 0, 0}, /* offset */
-    {5, FSM_KIND_INT64, 0, 0}, /* size */
-    {6, FSM_KIND_FIXED32, 0, 0}, /* crc32c */
-    {7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorSliceProto}, /* slices */
+    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
+    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
+    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* shard_id */
+    {4, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* offset */
+    {5, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* size */
+    {6, FSM_KIND_FIXED32, 0, 0, FSM_FIXED32}, /* crc32c */
+    {7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorSliceProto, FSM_LEN}, /* slices */
 };
 
 static const fsm_field_def FSM_MSG_BundleHeaderProto_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0}, /* num_shards */
-    {2, FSM_KIND_INT32, 0, 0}, /* endianness */
-    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef}, /* version */
+    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* num_shards */
+    {2, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* endianness */
+    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef, FSM_LEN}, /* version */
 };
 
 static const fsm_field_def FSM_MSG_CapturedTensor_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* name */
-    {2, FSM_KIND_BYTES, 0, 0}, /* concrete_function */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* concrete_function */
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_CollectionDef_NodeList}, /* node_list */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_CollectionDef_BytesList}, /* bytes_list */
-    {3, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_CollectionDef_Int64List}, /* int64_list */
-    {4, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_CollectionDef_FloatList}, /* float_list */
-    {5, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_CollectionDef_AnyList}, /* any_list */
+    {1, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_NodeList, FSM_LEN}, /* node_list */
+    {2, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_BytesList, FSM_LEN}, /* bytes_list */
+    {3, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_Int64List, FSM_LEN}, /* int64_list */
+    {4, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_FloatList, FSM_LEN}, /* float_list */
+    {5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_AnyList, FSM_LEN}, /* any_list */
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_AnyList_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_Any}, /* value */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_Any, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_BytesList_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* value */
+    {1, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_FloatList_fields[] = {
-    {1, FSM_KIND_FIXED32, FSM_REPEATED, 0}, /* value */
+    {1, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_Int64List_fields[] = {
-    {1, FSM_KIND_INT64, FSM_REPEATED, 0}, /* value */
+    {1, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_NodeList_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* value */
+    {1, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_DictValue_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_DictValue_FieldsEntry}, /* fields */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_DictValue_FieldsEntry, FSM_LEN}, /* fields */
 };
 
 static const fsm_field_def FSM_MSG_DictValue_FieldsEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_StructuredValue}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_StructuredValue, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FingerprintDef_fields[] = {
-    {1, FSM_KIND_INT64, 0, 0}, /* saved_model_checksum */
-    {2, FSM_KIND_INT64, 0, 0}, /* graph_def_program_hash */
-    {3, FSM_KIND_INT64, 0, 0}, /* signature_def_hash */
-    {4, FSM_KIND_INT64, 0, 0}, /* saved_object_graph_hash */
-    {5, FSM_KIND_INT64, 0, 0}, /* checkpoint_hash */
-    {6, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef}, /* version */
-    {7, FSM_KIND_BYTES, 0, 0}, /* uuid */
+    {1, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* saved_model_checksum */
+    {2, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* graph_def_program_hash */
+    {3, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* signature_def_hash */
+    {4, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* saved_object_graph_hash */
+    {5, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* checkpoint_hash */
+    {6, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef, FSM_LEN}, /* version */
+    {7, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* uuid */
 };
 
 static const fsm_field_def FSM_MSG_FullTypeDef_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0}, /* type_id */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_FullTypeDef}, /* args */
-    {3, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* s */
-    {4, FSM_KIND_INT64, FSM_PRESENCE, 0}, /* i */
+    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* type_id */
+    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_FullTypeDef, FSM_LEN}, /* args */
+    {3, FSM_KIND_BYTES, FSM_ONEOF | FSM_PRESENCE, 0, FSM_LEN}, /* s */
+    {4, FSM_KIND_INT64, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* i */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_fields[] = {
-    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_OpDef}, /* signature */
-    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NodeDef}, /* node_def */
-    {4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_RetEntry}, /* ret */
-    {5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_AttrEntry}, /* attr */
-    {6, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ControlRetEntry}, /* control_ret */
-    {7, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ArgAttrEntry}, /* arg_attr */
-    {8, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry}, /* resource_arg_unique_id */
+    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_OpDef, FSM_LEN}, /* signature */
+    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NodeDef, FSM_LEN}, /* node_def */
+    {4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_RetEntry, FSM_LEN}, /* ret */
+    {5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_AttrEntry, FSM_LEN}, /* attr */
+    {6, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ControlRetEntry, FSM_LEN}, /* control_ret */
+    {7, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ArgAttrEntry, FSM_LEN}, /* arg_attr */
+    {8, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry, FSM_LEN}, /* resource_arg_unique_id */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ArgAttrEntry_fields[] = {
-    {1, FSM_KIND_UINT32, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_FunctionDef_ArgAttrs}, /* value */
+    {1, FSM_KIND_UINT32, FSM_PRESENCE, 0, FSM_VARINT}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_FunctionDef_ArgAttrs, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ArgAttrs_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ArgAttrs_AttrEntry}, /* attr */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ArgAttrs_AttrEntry, FSM_LEN}, /* attr */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ArgAttrs_AttrEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_AttrValue}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_AttrValue, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_AttrEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_AttrValue}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_AttrValue, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ControlRetEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry_fields[] = {
-    {1, FSM_KIND_UINT32, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_UINT32, FSM_PRESENCE, 0}, /* value */
+    {1, FSM_KIND_UINT32, FSM_PRESENCE, 0, FSM_VARINT}, /* key */
+    {2, FSM_KIND_UINT32, FSM_PRESENCE, 0, FSM_VARINT}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_RetEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDefLibrary_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_FunctionDef}, /* function */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_GradientDef}, /* gradient */
-    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_RegisteredGradient}, /* registered_gradients */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_FunctionDef, FSM_LEN}, /* function */
+    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_GradientDef, FSM_LEN}, /* gradient */
+    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_RegisteredGradient, FSM_LEN}, /* registered_gradients */
 };
 
 static const fsm_field_def FSM_MSG_FunctionSpec_fields[] = {
-    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* fullargspec */
-    {2, FSM_KIND_BOOL, 0, 0}, /* is_method */
-    {5, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* input_signature */
-    {6, FSM_KIND_INT32, 0, 0}, /* jit_compile */
+    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue, FSM_LEN}, /* fullargspec */
+    {2, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_method */
+    {5, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue, FSM_LEN}, /* input_signature */
+    {6, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* jit_compile */
 };
 
 static const fsm_field_def FSM_MSG_GradientDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* function_name */
-    {2, FSM_KIND_BYTES, 0, 0}, /* gradient_func */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* function_name */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* gradient_func */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* files */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_TracesEntry}, /* traces */
-    {4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_FramesByIdEntry}, /* frames_by_id */
-    {5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_NameToTraceIdEntry}, /* name_to_trace_id */
-    {6, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_TracesByIdEntry}, /* traces_by_id */
+    {1, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* files */
+    {2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_TracesEntry, FSM_LEN}, /* traces */
+    {4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_FramesByIdEntry, FSM_LEN}, /* frames_by_id */
+    {5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_NameToTraceIdEntry, FSM_LEN}, /* name_to_trace_id */
+    {6, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_TracesByIdEntry, FSM_LEN}, /* traces_by_id */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_FileLineCol_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0}, /* file_index */
-    {2, FSM_KIND_INT32, 0, 0}, /* line */
-    {3, FSM_KIND_INT32, 0, 0}, /* col */
-    {4, FSM_KIND_BYTES, 0, 0}, /* func */
-    {5, FSM_KIND_BYTES, 0, 0}, /* code */
+    {1, FSM_KIND_INT32, FSM_PRESENCE, 0, FSM_VARINT}, /* file_index */
+    {2, FSM_KIND_INT32, FSM_PRESENCE, 0, FSM_VARINT}, /* line */
+    {3, FSM_KIND_INT32, FSM_PRESENCE, 0, FSM_VARINT}, /* col */
+    {4, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* func */
+    {5, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* code */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_FramesByIdEntry_fields[] = {
-    {1, FSM_KIND_FIXED64, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_GraphDebugInfo_FileLineCol}, /* value */
+    {1, FSM_KIND_FIXED64, FSM_PRESENCE, 0, FSM_FIXED64}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_GraphDebugInfo_FileLineCol, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_NameToTraceIdEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_FIXED64, FSM_PRESENCE, 0}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_FIXED64, FSM_PRESENCE, 0, FSM_FIXED64}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_StackTrace_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_GraphDebugInfo_FileLineCol}, /* file_line_cols */
-    {2, FSM_KIND_FIXED64, FSM_REPEATED, 0}, /* frame_id */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_GraphDebugInfo_FileLineCol, FSM_LEN}, /* file_line_cols */
+    {2, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* frame_id */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_TracesByIdEntry_fields[] = {
-    {1, FSM_KIND_FIXED64, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_GraphDebugInfo_StackTrace}, /* value */
+    {1, FSM_KIND_FIXED64, FSM_PRESENCE, 0, FSM_FIXED64}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_GraphDebugInfo_StackTrace, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_TracesEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_GraphDebugInfo_StackTrace}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_GraphDebugInfo_StackTrace, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_GraphDef_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NodeDef}, /* node */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionDefLibrary}, /* library */
-    {3, FSM_KIND_INT32, 0, 0}, /* version */
-    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef}, /* versions */
-    {5, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo}, /* debug_info */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NodeDef, FSM_LEN}, /* node */
+    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionDefLibrary, FSM_LEN}, /* library */
+    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* version */
+    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef, FSM_LEN}, /* versions */
+    {5, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo, FSM_LEN}, /* debug_info */
 };
 
 static const fsm_field_def FSM_MSG_ListValue_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_StructuredValue}, /* values */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_StructuredValue, FSM_LEN}, /* values */
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_fields[] = {
-    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_MetaGraphDef_MetaInfoDef}, /* meta_info_def */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDef}, /* graph_def */
-    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_SaverDef}, /* saver_def */
-    {4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_CollectionDefEntry}, /* collection_def */
-    {5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_SignatureDefEntry}, /* signature_def */
-    {6, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_AssetFileDef}, /* asset_file_def */
-    {7, FSM_KIND_MESSAGE, 0, FSM_MSG_SavedObjectGraph}, /* object_graph_def */
+    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_MetaGraphDef_MetaInfoDef, FSM_LEN}, /* meta_info_def */
+    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDef, FSM_LEN}, /* graph_def */
+    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_SaverDef, FSM_LEN}, /* saver_def */
+    {4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_CollectionDefEntry, FSM_LEN}, /* collection_def */
+    {5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_SignatureDefEntry, FSM_LEN}, /* signature_def */
+    {6, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_AssetFileDef, FSM_LEN}, /* asset_file_def */
+    {7, FSM_KIND_MESSAGE, 0, FSM_MSG_SavedObjectGraph, FSM_LEN}, /* object_graph_def */
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_CollectionDefEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_CollectionDef}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_CollectionDef, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_MetaInfoDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* meta_graph_version */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_OpList}, /* stripped_op_list */
-    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_Any}, /* any_info */
-    {4, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* tags */
-    {5, FSM_KIND_BYTES, 0, 0}, /* tensorflow_version */
-    {6, FSM_KIND_BYTES, 0, 0}, /* tensorflow_git_version */
-    {7, FSM_KIND_BOOL, 0, 0}, /* stripped_default_attrs */
-    {8, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry}, /* function_aliases */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* meta_graph_version */
+    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_OpList, FSM_LEN}, /* stripped_op_list */
+    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_Any, FSM_LEN}, /* any_info */
+    {4, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* tags */
+    {5, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* tensorflow_version */
+    {6, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* tensorflow_git_version */
+    {7, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* stripped_default_attrs */
+    {8, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry, FSM_LEN}, /* function_aliases */
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_SignatureDefEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SignatureDef}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SignatureDef, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_NameAttrList_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* name */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_NameAttrList_AttrEntry}, /* attr */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    {2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_NameAttrList_AttrEntry, FSM_LEN}, /* attr */
 };
 
 static const fsm_field_def FSM_MSG_NameAttrList_AttrEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_AttrValue}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_AttrValue, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_NamedTupleValue_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* name */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_PairValue}, /* values */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_PairValue, FSM_LEN}, /* values */
 };
 
 static const fsm_field_def FSM_MSG_NodeDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* name */
-    {2, FSM_KIND_BYTES, 0, 0}, /* op */
-    {3, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* input */
-    {4, FSM_KIND_BYTES, 0, 0}, /* device */
-    {5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_NodeDef_AttrEntry}, /* attr */
-    {6, FSM_KIND_MESSAGE, 0, FSM_MSG_NodeDef_ExperimentalDebugInfo}, /* experimental_debug_info */
-    {7, FSM_KIND_MESSAGE, 0, FSM_MSG_FullTypeDef}, /* experimental_type */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* op */
+    {3, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* input */
+    {4, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* device */
+    {5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_NodeDef_AttrEntry, FSM_LEN}, /* attr */
+    {6, FSM_KIND_MESSAGE, 0, FSM_MSG_NodeDef_ExperimentalDebugInfo, FSM_LEN}, /* experimental_debug_info */
+    {7, FSM_KIND_MESSAGE, 0, FSM_MSG_FullTypeDef, FSM_LEN}, /* experimental_type */
 };
 
 static const fsm_field_def FSM_MSG_NodeDef_AttrEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_AttrValue}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_AttrValue, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_NodeDef_ExperimentalDebugInfo_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* original_node_names */
-    {2, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* original_func_names */
+    {1, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* original_node_names */
+    {2, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* original_func_names */
 };
 
 static const fsm_field_def FSM_MSG_OpDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* name */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_ArgDef}, /* input_arg */
-    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_ArgDef}, /* output_arg */
-    {4, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_AttrDef}, /* attr */
-    {5, FSM_KIND_BYTES, 0, 0}, /* summary */
-    {6, FSM_KIND_BYTES, 0, 0}, /* description */
-    {8, FSM_KIND_MESSAGE, 0, FSM_MSG_OpDeprecation}, /* deprecation */
-    {16, FSM_KIND_BOOL, 0, 0}, /* is_aggregate */
-    {17, FSM_KIND_BOOL, 0, 0}, /* is_stateful */
-    {18, FSM_KIND_BOOL, 0, 0}, /* is_commutative */
-    {19, FSM_KIND_BOOL, 0, 0}, /* allows_uninitialized_input */
-    {20, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* control_output */
-    {21, FSM_KIND_BOOL, 0, 0}, /* is_distributed_communication */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_ArgDef, FSM_LEN}, /* input_arg */
+    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_ArgDef, FSM_LEN}, /* output_arg */
+    {4, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_AttrDef, FSM_LEN}, /* attr */
+    {5, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* summary */
+    {6, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* description */
+    {8, FSM_KIND_MESSAGE, 0, FSM_MSG_OpDeprecation, FSM_LEN}, /* deprecation */
+    {16, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_aggregate */
+    {17, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_stateful */
+    {18, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_commutative */
+    {19, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* allows_uninitialized_input */
+    {20, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* control_output */
+    {21, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_distributed_communication */
 };
 
 static const fsm_field_def FSM_MSG_OpDef_ArgDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* name */
-    {2, FSM_KIND_BYTES, 0, 0}, /* description */
-    {3, FSM_KIND_INT32, 0, 0}, /* type */
-    {4, FSM_KIND_BYTES, 0, 0}, /* type_attr */
-    {5, FSM_KIND_BYTES, 0, 0}, /* number_attr */
-    {6, FSM_KIND_BYTES, 0, 0}, /* type_list_attr */
-    {7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto_DtypeAndShape}, /* handle_data */
-    {16, FSM_KIND_BOOL, 0, 0}, /* is_ref */
-    {17, FSM_KIND_MESSAGE, 0, FSM_MSG_FullTypeDef}, /* experimental_full_type */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* description */
+    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* type */
+    {4, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* type_attr */
+    {5, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* number_attr */
+    {6, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* type_list_attr */
+    {7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto_DtypeAndShape, FSM_LEN}, /* handle_data */
+    {16, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_ref */
+    {17, FSM_KIND_MESSAGE, 0, FSM_MSG_FullTypeDef, FSM_LEN}, /* experimental_full_type */
 };
 
 static const fsm_field_def FSM_MSG_OpDef_AttrDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* name */
-    {2, FSM_KIND_BYTES, 0, 0}, /* type */
-    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* default_value */
-    {4, FSM_KIND_BYTES, 0, 0}, /* description */
-    {5, FSM_KIND_BOOL, 0, 0}, /* has_minimum */
-    {6, FSM_KIND_INT64, 0, 0}, /* minimum */
-    {7, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* allowed_values */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* type */
+    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue, FSM_LEN}, /* default_value */
+    {4, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* description */
+    {5, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* has_minimum */
+    {6, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* minimum */
+    {7, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue, FSM_LEN}, /* allowed_values */
 };
 
 static const fsm_field_def FSM_MSG_OpDeprecation_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0}, /* version */
-    {2, FSM_KIND_BYTES, 0, 0}, /* explanation */
+    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* version */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* explanation */
 };
 
 static const fsm_field_def FSM_MSG_OpList_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef}, /* op */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef, FSM_LEN}, /* op */
 };
 
 static const fsm_field_def FSM_MSG_PairValue_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* value */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_RegisteredGradient_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* gradient_func */
-    {2, FSM_KIND_BYTES, 0, 0}, /* registered_op_type */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* gradient_func */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* registered_op_type */
 };
 
 static const fsm_field_def FSM_MSG_RegisteredSaver_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* name */
-    {2, FSM_KIND_BYTES, 0, 0}, /* object_name */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* object_name */
 };
 
 static const fsm_field_def FSM_MSG_ResourceHandleProto_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* device */
-    {2, FSM_KIND_BYTES, 0, 0}, /* container */
-    {3, FSM_KIND_BYTES, 0, 0}, /* name */
-    {4, FSM_KIND_INT64, 0, 0}, /* hash_code */
-    {5, FSM_KIND_BYTES, 0, 0}, /* maybe_type_name */
-    {6, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto_DtypeAndShape}, /* dtypes_and_shapes */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* device */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* container */
+    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    {4, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* hash_code */
+    {5, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* maybe_type_name */
+    {6, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto_DtypeAndShape, FSM_LEN}, /* dtypes_and_shapes */
 };
 
 static const fsm_field_def FSM_MSG_ResourceHandleProto_DtypeAndShape_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0}, /* dtype */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
+    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
+    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
 };
 
 static const fsm_field_def FSM_MSG_SaveSliceInfoDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* full_name */
-    {2, FSM_KIND_INT64, FSM_REPEATED, 0}, /* full_shape */
-    {3, FSM_KIND_INT64, FSM_REPEATED, 0}, /* var_offset */
-    {4, FSM_KIND_INT64, FSM_REPEATED, 0}, /* var_shape */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* full_name */
+    {2, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* full_shape */
+    {3, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* var_offset */
+    {4, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* var_shape */
 };
 
 static const fsm_field_def FSM_MSG_SaveableObject_fields[] = {
-    {2, FSM_KIND_INT32, 0, 0}, /* save_function */
-    {3, FSM_KIND_INT32, 0, 0}, /* restore_function */
+    {2, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* save_function */
+    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* restore_function */
 };
 
 static const fsm_field_def FSM_MSG_SavedAsset_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0}, /* asset_file_def_index */
+    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* asset_file_def_index */
 };
 
 static const fsm_field_def FSM_MSG_SavedBareConcreteFunction_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* concrete_function_name */
-    {2, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* argument_keywords */
-    {3, FSM_KIND_INT64, 0, 0}, /* allowed_positional_arguments */
-    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionSpec}, /* function_spec */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* concrete_function_name */
+    {2, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* argument_keywords */
+    {3, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* allowed_positional_arguments */
+    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionSpec, FSM_LEN}, /* function_spec */
 };
 
 static const fsm_field_def FSM_MSG_SavedConcreteFunction_fields[] = {
-    {2, FSM_KIND_INT32, FSM_REPEATED, 0}, /* bound_inputs */
-    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* canonicalized_input_signature */
-    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* output_signature */
+    {2, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* bound_inputs */
+    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue, FSM_LEN}, /* canonicalized_input_signature */
+    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue, FSM_LEN}, /* output_signature */
 };
 
 static const fsm_field_def FSM_MSG_SavedConstant_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* operation */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* operation */
 };
 
 static const fsm_field_def FSM_MSG_SavedFunction_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* concrete_functions */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionSpec}, /* function_spec */
+    {1, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* concrete_functions */
+    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionSpec, FSM_LEN}, /* function_spec */
 };
 
 static const fsm_field_def FSM_MSG_SavedModel_fields[] = {
-    {1, FSM_KIND_INT64, 0, 0}, /* saved_model_schema_version */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_MetaGraphDef}, /* meta_graphs */
+    {1, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* saved_model_schema_version */
+    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_MetaGraphDef, FSM_LEN}, /* meta_graphs */
 };
 
 static const fsm_field_def FSM_MSG_SavedObject_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference}, /* children */
-    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference}, /* slot_variables */
-    {4, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SavedUserObject}, /* user_object */
-    {5, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SavedAsset}, /* asset */
-    {6, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SavedFunction}, /* function */
-    {7, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SavedVariable}, /* variable */
-    {8, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SavedBareConcreteFunction}, /* bare_concrete_function */
-    {9, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SavedConstant}, /* constant */
-    {10, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SavedResource}, /* resource */
-    {11, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SavedObject_SaveableObjectsEntry}, /* saveable_objects */
-    {12, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_CapturedTensor}, /* captured_tensor */
-    {13, FSM_KIND_BYTES, 0, 0}, /* registered_name */
-    {14, FSM_KIND_MESSAGE, 0, FSM_MSG_Any}, /* serialized_user_proto */
-    {15, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference}, /* dependencies */
-    {16, FSM_KIND_BYTES, 0, 0}, /* registered_saver */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference, FSM_LEN}, /* children */
+    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference, FSM_LEN}, /* slot_variables */
+    {4, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedUserObject, FSM_LEN}, /* user_object */
+    {5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedAsset, FSM_LEN}, /* asset */
+    {6, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedFunction, FSM_LEN}, /* function */
+    {7, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedVariable, FSM_LEN}, /* variable */
+    {8, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedBareConcreteFunction, FSM_LEN}, /* bare_concrete_function */
+    {9, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedConstant, FSM_LEN}, /* constant */
+    {10, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedResource, FSM_LEN}, /* resource */
+    {11, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SavedObject_SaveableObjectsEntry, FSM_LEN}, /* saveable_objects */
+    {12, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CapturedTensor, FSM_LEN}, /* captured_tensor */
+    {13, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* registered_name */
+    {14, FSM_KIND_MESSAGE, 0, FSM_MSG_Any, FSM_LEN}, /* serialized_user_proto */
+    {15, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference, FSM_LEN}, /* dependencies */
+    {16, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* registered_saver */
 };
 
 static const fsm_field_def FSM_MSG_SavedObject_SaveableObjectsEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SaveableObject}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SaveableObject, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_SavedObjectGraph_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_SavedObject}, /* nodes */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry}, /* concrete_functions */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_SavedObject, FSM_LEN}, /* nodes */
+    {2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry, FSM_LEN}, /* concrete_functions */
 };
 
 static const fsm_field_def FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SavedConcreteFunction}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SavedConcreteFunction, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_SavedResource_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* device */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* device */
 };
 
 static const fsm_field_def FSM_MSG_SavedUserObject_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* identifier */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef}, /* version */
-    {3, FSM_KIND_BYTES, 0, 0}, /* metadata */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* identifier */
+    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef, FSM_LEN}, /* version */
+    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* metadata */
 };
 
 static const fsm_field_def FSM_MSG_SavedVariable_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0}, /* dtype */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
-    {3, FSM_KIND_BOOL, 0, 0}, /* trainable */
-    {4, FSM_KIND_INT32, 0, 0}, /* synchronization */
-    {5, FSM_KIND_INT32, 0, 0}, /* aggregation */
-    {6, FSM_KIND_BYTES, 0, 0}, /* name */
-    {7, FSM_KIND_BYTES, 0, 0}, /* device */
-    {8, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_SavedVariable}, /* experimental_distributed_variable_components */
+    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
+    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
+    {3, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* trainable */
+    {4, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* synchronization */
+    {5, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* aggregation */
+    {6, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    {7, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* device */
+    {8, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_SavedVariable, FSM_LEN}, /* experimental_distributed_variable_components */
 };
 
 static const fsm_field_def FSM_MSG_SaverDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* filename_tensor_name */
-    {2, FSM_KIND_BYTES, 0, 0}, /* save_tensor_name */
-    {3, FSM_KIND_BYTES, 0, 0}, /* restore_op_name */
-    {4, FSM_KIND_INT32, 0, 0}, /* max_to_keep */
-    {5, FSM_KIND_BOOL, 0, 0}, /* sharded */
-    {6, FSM_KIND_FIXED32, 0, 0}, /* keep_checkpoint_every_n_hours */
-    {7, FSM_KIND_INT32, 0, 0}, /* version */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* filename_tensor_name */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* save_tensor_name */
+    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* restore_op_name */
+    {4, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* max_to_keep */
+    {5, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* sharded */
+    {6, FSM_KIND_FIXED32, 0, 0, FSM_FIXED32}, /* keep_checkpoint_every_n_hours */
+    {7, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* version */
 };
 
 static const fsm_field_def FSM_MSG_SignatureDef_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_InputsEntry}, /* inputs */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_OutputsEntry}, /* outputs */
-    {3, FSM_KIND_BYTES, 0, 0}, /* method_name */
-    {4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_DefaultsEntry}, /* defaults */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_InputsEntry, FSM_LEN}, /* inputs */
+    {2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_OutputsEntry, FSM_LEN}, /* outputs */
+    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* method_name */
+    {4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_DefaultsEntry, FSM_LEN}, /* defaults */
 };
 
 static const fsm_field_def FSM_MSG_SignatureDef_DefaultsEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorProto}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorProto, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_SignatureDef_InputsEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorInfo}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorInfo, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_SignatureDef_OutputsEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorInfo}, /* value */
+    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
+    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorInfo, FSM_LEN}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_StructuredValue_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_NoneValue}, /* none_value */
-    {11, FSM_KIND_FIXED64, FSM_PRESENCE, 0}, /* float64_value */
-    {12, FSM_KIND_INT64, FSM_PRESENCE, 0}, /* int64_value */
-    {13, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* string_value */
-    {14, FSM_KIND_BOOL, FSM_PRESENCE, 0}, /* bool_value */
-    {31, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorShapeProto}, /* tensor_shape_value */
-    {32, FSM_KIND_INT32, FSM_PRESENCE, 0}, /* tensor_dtype_value */
-    {33, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorSpecProto}, /* tensor_spec_value */
-    {34, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TypeSpecProto}, /* type_spec_value */
-    {35, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_BoundedTensorSpecProto}, /* bounded_tensor_spec_value */
-    {51, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_ListValue}, /* list_value */
-    {52, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TupleValue}, /* tuple_value */
-    {53, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_DictValue}, /* dict_value */
-    {54, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_NamedTupleValue}, /* named_tuple_value */
-    {55, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorProto}, /* tensor_value */
-    {56, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorProto}, /* numpy_value */
+    {1, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NoneValue, FSM_LEN}, /* none_value */
+    {11, FSM_KIND_FIXED64, FSM_ONEOF | FSM_PRESENCE, 0, FSM_FIXED64}, /* float64_value */
+    {12, FSM_KIND_INT64, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* int64_value */
+    {13, FSM_KIND_BYTES, FSM_ONEOF | FSM_PRESENCE, 0, FSM_LEN}, /* string_value */
+    {14, FSM_KIND_BOOL, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* bool_value */
+    {31, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorShapeProto, FSM_LEN}, /* tensor_shape_value */
+    {32, FSM_KIND_INT32, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* tensor_dtype_value */
+    {33, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorSpecProto, FSM_LEN}, /* tensor_spec_value */
+    {34, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TypeSpecProto, FSM_LEN}, /* type_spec_value */
+    {35, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_BoundedTensorSpecProto, FSM_LEN}, /* bounded_tensor_spec_value */
+    {51, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_ListValue, FSM_LEN}, /* list_value */
+    {52, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TupleValue, FSM_LEN}, /* tuple_value */
+    {53, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_DictValue, FSM_LEN}, /* dict_value */
+    {54, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NamedTupleValue, FSM_LEN}, /* named_tuple_value */
+    {55, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto, FSM_LEN}, /* tensor_value */
+    {56, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto, FSM_LEN}, /* numpy_value */
 };
 
 static const fsm_field_def FSM_MSG_TensorInfo_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0}, /* name */
-    {2, FSM_KIND_INT32, 0, 0}, /* dtype */
-    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* tensor_shape */
-    {4, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorInfo_CooSparse}, /* coo_sparse */
-    {5, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorInfo_CompositeTensor}, /* composite_tensor */
+    {1, FSM_KIND_BYTES, FSM_ONEOF | FSM_PRESENCE, 0, FSM_LEN}, /* name */
+    {2, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
+    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* tensor_shape */
+    {4, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorInfo_CooSparse, FSM_LEN}, /* coo_sparse */
+    {5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorInfo_CompositeTensor, FSM_LEN}, /* composite_tensor */
 };
 
 static const fsm_field_def FSM_MSG_TensorInfo_CompositeTensor_fields[] = {
-    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_TypeSpecProto}, /* type_spec */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorInfo}, /* components */
+    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_TypeSpecProto, FSM_LEN}, /* type_spec */
+    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorInfo, FSM_LEN}, /* components */
 };
 
 static const fsm_field_def FSM_MSG_TensorInfo_CooSparse_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* values_tensor_name */
-    {2, FSM_KIND_BYTES, 0, 0}, /* indices_tensor_name */
-    {3, FSM_KIND_BYTES, 0, 0}, /* dense_shape_tensor_name */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* values_tensor_name */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* indices_tensor_name */
+    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* dense_shape_tensor_name */
 };
 
 static const fsm_field_def FSM_MSG_TensorProto_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0}, /* dtype */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* tensor_shape */
-    {3, FSM_KIND_INT32, 0, 0}, /* version_number */
-    {4, FSM_KIND_BYTES, 0, 0}, /* tensor_content */
-    {5, FSM_KIND_FIXED32, FSM_REPEATED, 0}, /* float_val */
-    {6, FSM_KIND_FIXED64, FSM_REPEATED, 0}, /* double_val */
-    {7, FSM_KIND_INT32, FSM_REPEATED, 0}, /* int_val */
-    {8, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* string_val */
-    {9, FSM_KIND_FIXED32, FSM_REPEATED, 0}, /* scomplex_val */
-    {10, FSM_KIND_INT64, FSM_REPEATED, 0}, /* int64_val */
-    {11, FSM_KIND_BOOL, FSM_REPEATED, 0}, /* bool_val */
-    {12, FSM_KIND_FIXED64, FSM_REPEATED, 0}, /* dcomplex_val */
-    {13, FSM_KIND_INT32, FSM_REPEATED, 0}, /* half_val */
-    {14, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto}, /* resource_handle_val */
-    {15, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_VariantTensorDataProto}, /* variant_val */
-    {16, FSM_KIND_UINT32, FSM_REPEATED, 0}, /* uint32_val */
-    {17, FSM_KIND_INT64, FSM_REPEATED, 0}, /* uint64_val */
-    {18, FSM_KIND_BYTES, 0, 0}, /* float8_val */
+    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
+    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* tensor_shape */
+    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* version_number */
+    {4, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* tensor_content */
+    {5, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* float_val */
+    {6, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* double_val */
+    {7, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* int_val */
+    {8, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* string_val */
+    {9, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* scomplex_val */
+    {10, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* int64_val */
+    {11, FSM_KIND_BOOL, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* bool_val */
+    {12, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* dcomplex_val */
+    {13, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* half_val */
+    {14, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto, FSM_LEN}, /* resource_handle_val */
+    {15, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_VariantTensorDataProto, FSM_LEN}, /* variant_val */
+    {16, FSM_KIND_UINT32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* uint32_val */
+    {17, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* uint64_val */
+    {18, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* float8_val */
 };
 
 static const fsm_field_def FSM_MSG_TensorShapeProto_fields[] = {
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorShapeProto_Dim}, /* dim */
-    {3, FSM_KIND_BOOL, 0, 0}, /* unknown_rank */
+    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorShapeProto_Dim, FSM_LEN}, /* dim */
+    {3, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* unknown_rank */
 };
 
 static const fsm_field_def FSM_MSG_TensorShapeProto_Dim_fields[] = {
-    {1, FSM_KIND_INT64, 0, 0}, /* size */
-    {2, FSM_KIND_BYTES, 0, 0}, /* name */
+    {1, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* size */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
 };
 
 static const fsm_field_def FSM_MSG_TensorSliceProto_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorSliceProto_Extent}, /* extent */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorSliceProto_Extent, FSM_LEN}, /* extent */
 };
 
 static const fsm_field_def FSM_MSG_TensorSliceProto_Extent_fields[] = {
-    {1, FSM_KIND_INT64, 0, 0}, /* start */
-    {2, FSM_KIND_INT64, FSM_PRESENCE, 0}, /* length */
+    {1, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* start */
+    {2, FSM_KIND_INT64, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* length */
 };
 
 static const fsm_field_def FSM_MSG_TensorSpecProto_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* name */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
-    {3, FSM_KIND_INT32, 0, 0}, /* dtype */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
+    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject}, /* nodes */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject, FSM_LEN}, /* nodes */
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_TrackableObject_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference}, /* children */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor}, /* attributes */
-    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference}, /* slot_variables */
-    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_RegisteredSaver}, /* registered_saver */
-    {5, FSM_KIND_MESSAGE, 0, FSM_MSG_BoolValue}, /* has_checkpoint_values */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference, FSM_LEN}, /* children */
+    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor, FSM_LEN}, /* attributes */
+    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference, FSM_LEN}, /* slot_variables */
+    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_RegisteredSaver, FSM_LEN}, /* registered_saver */
+    {5, FSM_KIND_MESSAGE, 0, FSM_MSG_BoolValue, FSM_LEN}, /* has_checkpoint_values */
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0}, /* node_id */
-    {2, FSM_KIND_BYTES, 0, 0}, /* local_name */
+    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* node_id */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* local_name */
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* name */
-    {2, FSM_KIND_BYTES, 0, 0}, /* full_name */
-    {3, FSM_KIND_BYTES, 0, 0}, /* checkpoint_key */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* full_name */
+    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* checkpoint_key */
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0}, /* original_variable_node_id */
-    {2, FSM_KIND_BYTES, 0, 0}, /* slot_name */
-    {3, FSM_KIND_INT32, 0, 0}, /* slot_variable_node_id */
+    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* original_variable_node_id */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* slot_name */
+    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* slot_variable_node_id */
 };
 
 static const fsm_field_def FSM_MSG_TupleValue_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_StructuredValue}, /* values */
+    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_StructuredValue, FSM_LEN}, /* values */
 };
 
 static const fsm_field_def FSM_MSG_TypeSpecProto_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0}, /* type_spec_class */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* type_state */
-    {3, FSM_KIND_BYTES, 0, 0}, /* type_spec_class_name */
-    {4, FSM_KIND_INT32, 0, 0}, /* num_flat_components */
+    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* type_spec_class */
+    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue, FSM_LEN}, /* type_state */
+    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* type_spec_class_name */
+    {4, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* num_flat_components */
 };
 
 static const fsm_field_def FSM_MSG_VariableDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* variable_name */
-    {2, FSM_KIND_BYTES, 0, 0}, /* initializer_name */
-    {3, FSM_KIND_BYTES, 0, 0}, /* snapshot_name */
-    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_SaveSliceInfoDef}, /* save_slice_info_def */
-    {5, FSM_KIND_BOOL, 0, 0}, /* is_resource */
-    {6, FSM_KIND_BYTES, 0, 0}, /* initial_value_name */
-    {7, FSM_KIND_BOOL, 0, 0}, /* trainable */
-    {8, FSM_KIND_INT32, 0, 0}, /* synchronization */
-    {9, FSM_KIND_INT32, 0, 0}, /* aggregation */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* variable_name */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* initializer_name */
+    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* snapshot_name */
+    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_SaveSliceInfoDef, FSM_LEN}, /* save_slice_info_def */
+    {5, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_resource */
+    {6, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* initial_value_name */
+    {7, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* trainable */
+    {8, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* synchronization */
+    {9, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* aggregation */
 };
 
 static const fsm_field_def FSM_MSG_VariantTensorDataProto_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0}, /* type_name */
-    {2, FSM_KIND_BYTES, 0, 0}, /* metadata */
-    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorProto}, /* tensors */
+    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* type_name */
+    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* metadata */
+    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorProto, FSM_LEN}, /* tensors */
 };
 
 static const fsm_field_def FSM_MSG_VersionDef_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0}, /* producer */
-    {2, FSM_KIND_INT32, 0, 0}, /* min_consumer */
-    {3, FSM_KIND_INT32, FSM_REPEATED, 0}, /* bad_consumers */
+    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* producer */
+    {2, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* min_consumer */
+    {3, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* bad_consumers */
 };
 
 const fsm_message_def fsm_schema[FSM_N_MESSAGES] = {

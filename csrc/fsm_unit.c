@@ -16,8 +16,8 @@ enum state {
 struct fsm_record {
   uint32_t start, end;     /* the field in the input */
   uint32_t payload, bytes; /* LEN and groups: its payload */
-  uint32_t key, key_bytes; /* map entries: the key's payload, or the varint's offset and 0 */
-  uint64_t key_value;      /* map entries with integer keys */
+  fsm_map_key key;             /* map entries */
+  uint64_t value;          /* scalars that are not packed */
   uint32_t head, tail;     /* BUILT: segments */
   uint32_t size;           /* canonical bytes of the whole field */
   uint32_t position;       /* among its message's fields */
@@ -31,6 +31,7 @@ void fsm_unit_free(fsm_unit *u) {
   free(u->records);
   free(u->segments);
   free(u->literals);
+  fsm_tidy_free(&u->tidy);
   memset(u, 0, sizeof *u);
 }
 
@@ -281,113 +282,18 @@ static fsm_status scan_field(fsm_unit *u, const fsm_message_def *m, const uint8_
     }
   } else {
     bool minimal = r->minimal, blank;
-    if (wire == FSM_VARINT) {
-      uint64_t kept = fsm_kind_value(kind, value);
-      minimal = minimal && kept == value;
-      blank = kept == 0;
-    } else if (wire == FSM_LEN) {
+    if (wire == FSM_LEN) {
       blank = n == 0;
     } else {
-      blank = wire == FSM_FIXED64 ? !fsm_load64(payload) : !fsm_load32(payload);
+      if (wire != FSM_VARINT)
+        value = wire == FSM_FIXED64 ? fsm_load64(payload) : fsm_load32(payload);
+      r->value = fsm_kind_value(kind, value);
+      minimal = minimal && r->value == value;
+      blank = r->value == 0;
     }
     r->state = blank && !(f->flags & FSM_PRESENCE) ? BLANK : minimal ? RAW : BUILT;
   }
   return FSM_OK;
-}
-
-/* ---- the common case: a message that is canonical as it stands ---- */
-
-typedef struct {
-  const uint8_t *key;
-  size_t key_bytes;
-  uint64_t key_value;
-} entry_key;
-
-/* Read a varint that must be minimal. */
-static inline bool take_varint(const uint8_t **p, const uint8_t *end, uint64_t *value) {
-  const uint8_t *from = *p;
-  return !fsm_read_varint(p, end, value) && fsm_is_minimal(from, *p);
-}
-
-static bool key_ascends(const entry_key *a, const entry_key *b) {
-  if (a->key_value != b->key_value)
-    return a->key_value < b->key_value;
-  size_t n = a->key_bytes < b->key_bytes ? a->key_bytes : b->key_bytes;
-  int c = n ? memcmp(a->key, b->key, n) : 0;
-  return c ? c < 0 : a->key_bytes < b->key_bytes;
-}
-
-/* Whether [p, end) is canonical, in one look and without memory. When it is
- * not, *seen_to is where it stopped being so: fields that end before are fine.
- * What is wrong on the wire is "not canonical" too: the slow path names it. */
-static bool is_canonical(const fsm_message_def *m, const uint8_t *p, const uint8_t *end,
-                         unsigned depth, bool entry, entry_key *own_key,
-                         const uint8_t **seen_to) {
-  int last = -1;
-  uint32_t members = 0;
-  entry_key previous = {0};
-  if (depth > FSM_MAX_DEPTH)
-    return *seen_to = p, false;
-  while (p < end) {
-    const uint8_t *start = p;
-    uint64_t tag, value = 0;
-    if (!take_varint(&p, end, &tag) || tag >> 3 >= FSM_MAX_NUMBER || !m->by_number[tag >> 3])
-      return *seen_to = start, false;
-    int order = m->by_number[tag >> 3] - 1;
-    const fsm_field_def *f = &m->fields[order];
-    fsm_kind kind = (fsm_kind)f->kind;
-    fsm_wire wire = (fsm_wire)(tag & 7);
-    bool repeated = (f->flags & FSM_REPEATED) != 0, packed = repeated && kind > FSM_KIND_MESSAGE;
-    uint32_t bit = UINT32_C(1) << order & m->oneof;
-    if (order < last || (order == last && (!repeated || packed)) || (bit && members) ||
-        (entry && order != last + 1) || wire != (packed ? FSM_LEN : fsm_kind_wire(kind)))
-      return *seen_to = start, false;
-    members |= bit;
-    const uint8_t *payload;
-    switch (wire) {
-    case FSM_VARINT:
-      if (!take_varint(&p, end, &value) || fsm_kind_value(kind, value) != value)
-        return *seen_to = start, false;
-      payload = p;
-      break;
-    case FSM_LEN:
-      if (!take_varint(&p, end, &value) || value > (uint64_t)(end - p))
-        return *seen_to = start, false;
-      payload = p;
-      p += value;
-      break;
-    default: {
-      size_t n = wire == FSM_FIXED64 ? 8 : 4;
-      if (n > (size_t)(end - p))
-        return *seen_to = start, false;
-      value = n == 8 ? fsm_load64(p) : fsm_load32(p);
-      payload = p;
-      p += n;
-    }
-    }
-    if (kind == FSM_KIND_MESSAGE) {
-      entry_key key = {0};
-      bool map = (f->flags & FSM_MAP) != 0;
-      if (!is_canonical(&fsm_schema[f->message], payload, p, depth + 1, map, &key, seen_to))
-        return false;
-      if (map && order == last && !key_ascends(&previous, &key))
-        return *seen_to = start, false;
-      previous = key;
-    } else if (packed) {
-      bool minimal = true;
-      if (!value || packed_is_minimal(kind, payload, p, &minimal) || !minimal)
-        return *seen_to = start, false;
-    } else if (!value && !(f->flags & (FSM_PRESENCE | FSM_REPEATED))) {
-      return *seen_to = start, false;
-    }
-    if (entry && order == 0)
-      *own_key = kind == FSM_KIND_BYTES ? (entry_key){payload, (size_t)value, 0}
-                                        : (entry_key){NULL, 0, value};
-    last = order;
-  }
-  if (entry && last != 1)
-    return *seen_to = p, false;
-  return true;
 }
 
 /* ---- a message: scan its fields, order its children, then itself ---- */
@@ -448,75 +354,37 @@ static void settle_oneof(fsm_unit *u, const scope *sc) {
 
 /* Take a map entry's key from its scanned fields, so that entries can be sorted.
  * The last key counts; an entry without one has the default. */
-static fsm_status read_key(fsm_unit *u, const scope *entry, fsm_record *r) {
-  fsm_kind kind = (fsm_kind)entry->m->fields[0].kind;
-  r->key = r->key_bytes = 0;
-  r->key_value = 0;
+static fsm_map_key key_of(const fsm_unit *u, const scope *entry) {
+  bool text = entry->m->fields[0].kind == FSM_KIND_BYTES;
   for (size_t i = entry->n; i-- > 0;) {
-    const fsm_record *key = &u->records[entry->first + i];
-    if (key->order != 0)
-      continue;
-    if (kind == FSM_KIND_BYTES) {
-      r->key = key->payload;
-      r->key_bytes = key->bytes;
-      return FSM_OK;
-    }
-    const uint8_t *p = u->base + key->start, *end = u->base + key->end;
-    uint64_t tag, value;
-    fsm_status s = fsm_read_varint(&p, end, &tag);
-    if (kind >= FSM_KIND_FIXED32)
-      value = kind == FSM_KIND_FIXED64 ? fsm_load64(p) : fsm_load32(p);
-    else if (s || (s = fsm_read_varint(&p, end, &value)))
-      return fail(u, s, p, 1, 0);
-    r->key_value = fsm_kind_value(kind, value);
-    return FSM_OK;
+    const fsm_record *r = &u->records[entry->first + i];
+    if (r->order == 0)
+      return text ? (fsm_map_key){u->base + r->payload, r->bytes} : (fsm_map_key){NULL, r->value};
   }
-  return FSM_OK;
-}
-
-static int compare_keys(const fsm_unit *u, const fsm_record *a, const fsm_record *b) {
-  if (a->key_value != b->key_value)
-    return a->key_value < b->key_value ? -1 : 1;
-  uint32_t n = a->key_bytes < b->key_bytes ? a->key_bytes : b->key_bytes;
-  int c = n ? memcmp(u->base + a->key, u->base + b->key, n) : 0;
-  if (c)
-    return c;
-  return a->key_bytes < b->key_bytes ? -1 : a->key_bytes > b->key_bytes;
-}
-
-/* The key of a canonical map entry: its first field. */
-static entry_key first_key(const fsm_message_def *m, const uint8_t *p, const uint8_t *end) {
-  fsm_kind kind = (fsm_kind)m->fields[0].kind;
-  uint64_t tag = 0, value = 0;
-  (void)fsm_read_varint(&p, end, &tag);
-  if (kind >= FSM_KIND_FIXED32)
-    return (entry_key){NULL, 0, kind == FSM_KIND_FIXED64 ? fsm_load64(p) : fsm_load32(p)};
-  (void)fsm_read_varint(&p, end, &value);
-  return kind == FSM_KIND_BYTES ? (entry_key){p, (size_t)value, 0} : (entry_key){NULL, 0, value};
+  return (fsm_map_key){text ? u->base : NULL, 0};
 }
 
 /* Whether a message field's payload is canonical; takes a map entry's key if so.
- * What a check of the message around it has covered is not looked at again. */
-static bool known_canonical(fsm_unit *u, const fsm_field_def *f, fsm_record *r, unsigned depth) {
+ * What the last look covered is not looked at again: between the spans of a
+ * merged message lie fields that it did not cover, so both its ends count. */
+static bool tidy(fsm_unit *u, const fsm_field_def *f, fsm_record *r, unsigned depth) {
   const fsm_message_def *m = &fsm_schema[f->message];
-  const uint8_t *payload = u->base + r->payload, *end = u->base + r->end, *seen_to;
+  const uint8_t *start = u->base + r->start, *end = u->base + r->end, *stop;
+  uint8_t *payload = u->base + r->payload;
   bool map = (f->flags & FSM_MAP) != 0;
-  entry_key key = {0};
-  if (r->start < u->checked && r->end > u->checked)
-    return false; /* the check stopped inside */
-  if (r->end > u->checked) {
-    if (!is_canonical(m, payload, end, depth, map, &key, &seen_to)) {
-      u->checked = (uint32_t)(seen_to - u->base);
+  if (start < u->known_from || end > u->known_to) {
+    if (start >= u->known_from && start < u->known_to)
+      return false; /* that look ended inside */
+    stop = map ? fsm_tidy_entry_at(&u->tidy, m, start, payload, end, depth)
+               : fsm_tidy_message(&u->tidy, m, payload, end, depth);
+    if (stop) {
+      u->known_from = payload;
+      u->known_to = stop;
       return false;
     }
-    u->checked = r->end;
   }
-  if (map) {
-    key = first_key(m, payload, end);
-    r->key = key.key ? (uint32_t)(key.key - u->base) : 0;
-    r->key_bytes = (uint32_t)key.key_bytes;
-    r->key_value = key.key_value;
-  }
+  if (map)
+    r->key = fsm_tidy_key(m, payload, end);
   return true;
 }
 
@@ -535,7 +403,7 @@ static fsm_status order_child(fsm_unit *u, const scope *sc, size_t r, size_t n_s
   if (sc->depth + 1 > FSM_MAX_DEPTH)
     return fsm_fail(&u->error, FSM_E_DEPTH, u->records[r].start, FSM_MAX_DEPTH, 0);
   fsm_record *rec = &u->records[r];
-  if (n_spans == 1 && known_canonical(u, f, rec, sc->depth + 1)) {
+  if (n_spans == 1 && tidy(u, f, rec, sc->depth + 1)) {
     if (rec->minimal) {
       rec->state = RAW;
       return FSM_OK;
@@ -562,8 +430,8 @@ static fsm_status order_child(fsm_unit *u, const scope *sc, size_t r, size_t n_s
     if (n_spans == 1)
       break;
   }
-  if (!s && is_entry)
-    s = read_key(u, &inner, &u->records[r]);
+  if (is_entry)
+    u->records[r].key = key_of(u, &inner);
   if (!s)
     s = order_records(u, &inner, &child);
   u->n_records = inner.first;
@@ -596,24 +464,22 @@ static fsm_status order_children(fsm_unit *u, const scope *sc) {
 }
 
 /* Whether record b may stand behind record a in canonical form. */
-static bool follows(const fsm_unit *u, const scope *sc, const fsm_record *a,
-                    const fsm_record *b) {
+static bool follows(const scope *sc, const fsm_record *a, const fsm_record *b) {
   if (a->order != b->order)
     return a->order < b->order;
   const fsm_field_def *f = def_of(sc, a);
   if (!f)
     return true;
   if (f->flags & FSM_MAP)
-    return compare_keys(u, a, b) < 0;
-  return (f->flags & FSM_REPEATED) && !fsm_packable(f);
+    return fsm_map_key_compare(&a->key, &b->key) < 0;
+  return (f->flags & FSM_REPEATED) && !(f->flags & FSM_PACKED);
 }
 
-static int compare_records(const fsm_unit *u, const scope *sc, const fsm_record *a,
-                           const fsm_record *b) {
+static int compare_records(const scope *sc, const fsm_record *a, const fsm_record *b) {
   if (a->order != b->order)
     return a->order < b->order ? -1 : 1;
   const fsm_field_def *f = def_of(sc, a);
-  int c = f && (f->flags & FSM_MAP) ? compare_keys(u, a, b) : 0;
+  int c = f && (f->flags & FSM_MAP) ? fsm_map_key_compare(&a->key, &b->key) : 0;
   if (c)
     return c;
   return a->position < b->position ? -1 : 1;
@@ -633,8 +499,8 @@ static void sort_records(const fsm_unit *u, const scope *sc, uint32_t *ids) {
       size_t high = low + 2 * width < n ? low + 2 * width : n;
       size_t a = low, b = mid, k = low;
       while (a < mid || b < high) {
-        bool left = b == high || (a < mid && compare_records(u, sc, &records[from[a]],
-                                                             &records[from[b]]) < 0);
+        bool left = b == high ||
+                    (a < mid && compare_records(sc, &records[from[a]], &records[from[b]]) < 0);
         to[k++] = left ? from[a++] : from[b++];
       }
     }
@@ -737,14 +603,14 @@ static fsm_status assemble(fsm_unit *u, const scope *sc, const uint32_t *ids, fs
       if (!sc->entry) /* a map entry forgets what it does not know */
         for (; i < j && !s; i++)
           s = add_record(u, sc, &u->records[sc->first + ids[i]], out);
-    } else if (fsm_packable(f)) {
+    } else if ((f->flags & FSM_PACKED)) {
       s = j - i == 1 && r->state == RAW ? add_record(u, sc, r, out)
                                          : repack(u, sc, ids + i, j - i, out);
     } else if (f->flags & FSM_REPEATED) {
       for (; i < j && !s; i++) {
         r = &u->records[sc->first + ids[i]];
         const fsm_record *after = i + 1 < j ? &u->records[sc->first + ids[i + 1]] : NULL;
-        if ((f->flags & FSM_MAP) && after && compare_keys(u, r, after) == 0)
+        if ((f->flags & FSM_MAP) && after && fsm_map_key_compare(&r->key, &after->key) == 0)
           continue; /* the last of equal keys stays */
         s = add_record(u, sc, r, out);
       }
@@ -773,7 +639,7 @@ static fsm_status order_records(fsm_unit *u, scope *sc, fsm_chunk *out) {
     return s;
   const fsm_record *records = u->records + sc->first;
   for (size_t i = 0; i < sc->n && canonical; i++)
-    canonical = records[i].state == RAW && (i == 0 || follows(u, sc, &records[i - 1], &records[i]));
+    canonical = records[i].state == RAW && (i == 0 || follows(sc, &records[i - 1], &records[i]));
   /* Runs of two spans need not touch. */
   for (size_t i = 1; i < sc->n && canonical; i++)
     canonical = records[i - 1].end == records[i].start;
@@ -794,18 +660,21 @@ static fsm_status order_records(fsm_unit *u, scope *sc, fsm_chunk *out) {
   return s;
 }
 
-fsm_status fsm_unit_order(fsm_unit *u, const fsm_message_def *m, const uint8_t *bytes,
-                          uint32_t n, unsigned depth, bool entry, fsm_chunk *out) {
+fsm_status fsm_unit_order(fsm_unit *u, const fsm_message_def *m, uint8_t *bytes, uint32_t n,
+                          unsigned depth, bool entry, fsm_chunk *out) {
   u->base = bytes;
   u->n_records = u->n_segments = u->n_literals = 0;
+  u->error.status = FSM_OK;
   *out = (fsm_chunk){0};
-  entry_key key;
-  const uint8_t *seen_to;
-  if (is_canonical(m, bytes, bytes + n, depth, entry, &key, &seen_to)) {
+  const uint8_t *end = bytes + n;
+  const uint8_t *stop = entry ? fsm_tidy_entry_at(&u->tidy, m, bytes, bytes, end, depth)
+                              : fsm_tidy_message(&u->tidy, m, bytes, end, depth);
+  if (!stop) {
     *out = (fsm_chunk){.raw = true, .size = n};
     return FSM_OK;
   }
-  u->checked = (uint32_t)(seen_to - bytes);
+  u->known_from = bytes;
+  u->known_to = stop;
   scope sc = {.m = m, .depth = depth, .entry = entry};
   fsm_status s = scan_span(u, &sc, 0, n);
   if (!s)

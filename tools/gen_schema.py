@@ -59,6 +59,8 @@ KINDS = {
     F.TYPE_DOUBLE: "FIXED64",
 }
 
+WIRES = {"BYTES": "LEN", "MESSAGE": "LEN", "FIXED32": "FIXED32", "FIXED64": "FIXED64"}
+
 
 def short_name(message: Descriptor) -> str:
     package = message.file.package
@@ -114,12 +116,19 @@ def tables(messages: list[Descriptor]) -> str:
                 flags.append("FSM_REPEATED")
             if f.message_type and is_map_entry(f.message_type):
                 flags.append("FSM_MAP")
-            if f.containing_oneof or is_map_entry(m):
+            if f.containing_oneof:
+                flags.append("FSM_ONEOF")
+            # GraphDebugInfo is of proto2: it writes a default that was set.
+            if is_map_entry(m) or (f.has_presence and not f.message_type):
                 flags.append("FSM_PRESENCE")
             message = c_name(f.message_type) if f.message_type else "0"
-            if repeats(f) and KINDS[f.type] not in ("BYTES", "MESSAGE"):
+            wire = WIRES.get(KINDS[f.type], "VARINT")
+            if repeats(f) and wire != "LEN":
                 assert f.is_packed, f.full_name
-            row = f"{f.number}, FSM_KIND_{KINDS[f.type]}, {' | '.join(flags) or '0'}, {message}"
+                flags.append("FSM_PACKED")
+                wire = "LEN"
+            kind = f"FSM_KIND_{KINDS[f.type]}"
+            row = f"{f.number}, {kind}, {' | '.join(flags) or '0'}, {message}, FSM_{wire}"
             out.append(f"    {{{row}}}, /* {f.name} */")
         out.append("};")
         out.append("")

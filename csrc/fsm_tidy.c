@@ -1,0 +1,239 @@
+#include "fsm_tidy.h"
+
+#include <stdlib.h>
+
+struct fsm_tidy_entry {
+  const uint8_t *start; /* of the field */
+  size_t size;
+  fsm_map_key key;
+};
+
+void fsm_tidy_free(fsm_tidy *t) {
+  free(t->entries);
+  free(t->bytes);
+  memset(t, 0, sizeof *t);
+}
+
+/* ---- sorting the entries of one map ---- */
+
+static bool reserve(void **items, size_t *max, size_t size, size_t n) {
+  if (n <= *max)
+    return true;
+  size_t more = *max ? *max : 64;
+  while (more < n)
+    more *= 2;
+  void *moved = realloc(*items, more * size);
+  if (!moved)
+    return false;
+  *items = moved;
+  *max = more;
+  return true;
+}
+
+fsm_map_key fsm_tidy_key(const fsm_message_def *m, const uint8_t *p, const uint8_t *end) {
+  fsm_kind kind = (fsm_kind)m->fields[0].kind;
+  uint64_t value = 0;
+  p++; /* the tag */
+  if (kind == FSM_KIND_FIXED64 || kind == FSM_KIND_FIXED32)
+    return (fsm_map_key){NULL, kind == FSM_KIND_FIXED64 ? fsm_load64(p) : fsm_load32(p)};
+  (void)fsm_read_varint(&p, end, &value);
+  return (fsm_map_key){kind == FSM_KIND_BYTES ? p : NULL, value};
+}
+
+/* A merge sort, bottom up, of a and as many entries of scratch behind it. */
+static void sort(fsm_tidy_entry *a, size_t n) {
+  fsm_tidy_entry *from = a, *to = a + n;
+  for (size_t width = 1; width < n; width *= 2) {
+    for (size_t low = 0; low < n; low += 2 * width) {
+      size_t mid = low + width < n ? low + width : n;
+      size_t high = low + 2 * width < n ? low + 2 * width : n;
+      for (size_t i = low, j = mid, k = low; k < high; k++) {
+        bool left =
+            j == high || (i < mid && fsm_map_key_compare(&from[i].key, &from[j].key) <= 0);
+        to[k] = left ? from[i++] : from[j++];
+      }
+    }
+    fsm_tidy_entry *swap = from;
+    from = to;
+    to = swap;
+  }
+  if (from != a)
+    memcpy(a, from, n * sizeof *a);
+}
+
+/* Sort the entries [run, end) of one map, each canonical. False, and nothing
+ * done, when two keys are equal (or memory is short: then fsm_unit says so). */
+static bool sort_run(fsm_tidy *t, const fsm_message_def *entry, uint8_t *run,
+                     const uint8_t *end) {
+  size_t n = 0, bytes = (size_t)(end - run);
+  void *items;
+  for (const uint8_t *p = run; p < end; n++) {
+    items = t->entries;
+    bool room = reserve(&items, &t->max_entries, sizeof(fsm_tidy_entry), 2 * (n + 1));
+    t->entries = items;
+    if (!room)
+      return false;
+    fsm_tidy_entry *e = &t->entries[n];
+    uint64_t length = 0;
+    e->start = p;
+    while (*p++ & 0x80) { /* the tag */
+    }
+    (void)fsm_read_varint(&p, end, &length);
+    e->key = fsm_tidy_key(entry, p, p + length);
+    p += length;
+    e->size = (size_t)(p - e->start);
+  }
+  sort(t->entries, n);
+  for (size_t i = 1; i < n; i++)
+    if (fsm_map_key_compare(&t->entries[i - 1].key, &t->entries[i].key) == 0)
+      return false;
+  items = t->bytes;
+  bool room = reserve(&items, &t->max_bytes, 1, bytes);
+  t->bytes = items;
+  if (!room)
+    return false;
+  memcpy(t->bytes, run, bytes);
+  for (size_t i = 0; i < n; run += t->entries[i++].size)
+    memcpy(run, t->bytes + (t->entries[i].start - (end - bytes)), t->entries[i].size);
+  return true;
+}
+
+/* ---- one look ---- */
+
+/* Read a varint that must be minimal. */
+static inline bool take_varint(uint8_t **p, const uint8_t *end, uint64_t *value) {
+  if (*p < end && **p < 0x80) {
+    *value = *(*p)++;
+    return true;
+  }
+  const uint8_t *q = *p;
+  if (fsm_read_varint(&q, end, value) || !fsm_is_minimal(*p, q))
+    return false;
+  *p += q - *p;
+  return true;
+}
+
+static bool packed_is_canonical(fsm_kind kind, uint8_t *p, const uint8_t *end) {
+  if (p == end)
+    return false;
+  if (kind >= FSM_KIND_FIXED32)
+    return (size_t)(end - p) % (kind == FSM_KIND_FIXED32 ? 4 : 8) == 0;
+  while (p < end) {
+    uint64_t value;
+    if (!take_varint(&p, end, &value) || fsm_kind_value(kind, value) != value)
+      return false;
+  }
+  return true;
+}
+
+/* What stands behind the tag of field f, which begins at `start`: step over it.
+ * NULL, or where canonical form ends. `value` is a scalar's, or a length. */
+static inline const uint8_t *tidy_value(fsm_tidy *t, const fsm_field_def *f,
+                                        const uint8_t *start, uint8_t **at,
+                                        const uint8_t *end, unsigned depth, uint64_t *value) {
+  uint8_t *p = *at;
+  fsm_kind kind = (fsm_kind)f->kind;
+  if (f->wire == FSM_LEN) {
+    if (!take_varint(&p, end, value) || *value > (uint64_t)(end - p))
+      return start;
+    *at = p + *value;
+    if (kind == FSM_KIND_BYTES)
+      return NULL;
+    if (kind != FSM_KIND_MESSAGE)
+      return packed_is_canonical(kind, p, *at) ? NULL : start;
+    const fsm_message_def *m = &fsm_schema[f->message];
+    return f->flags & FSM_MAP ? fsm_tidy_entry_at(t, m, start, p, *at, depth + 1)
+                              : fsm_tidy_message(t, m, p, *at, depth + 1);
+  }
+  if (f->wire == FSM_VARINT) {
+    if (!take_varint(&p, end, value) || fsm_kind_value(kind, *value) != *value)
+      return start;
+    *at = p;
+    return NULL;
+  }
+  size_t n = f->wire == FSM_FIXED64 ? 8 : 4;
+  if (n > (size_t)(end - p))
+    return start;
+  *value = n == 8 ? fsm_load64(p) : fsm_load32(p);
+  *at = p + n;
+  return NULL;
+}
+
+const uint8_t *fsm_tidy_entry_at(fsm_tidy *t, const fsm_message_def *m, const uint8_t *start,
+                                 uint8_t *p, const uint8_t *end, unsigned depth) {
+  if (depth > FSM_MAX_DEPTH)
+    return start;
+  for (int i = 0; i < 2; i++) {
+    const fsm_field_def *f = &m->fields[i];
+    uint64_t value;
+    if (p == end || *p != (f->number << 3 | f->wire))
+      return start;
+    p++;
+    const uint8_t *stop = tidy_value(t, f, start, &p, end, depth, &value);
+    if (stop)
+      return stop;
+  }
+  return p == end ? NULL : start;
+}
+
+const uint8_t *fsm_tidy_message(fsm_tidy *t, const fsm_message_def *m, uint8_t *p,
+                                const uint8_t *end, unsigned depth) {
+  unsigned last = 0;
+  bool member = false, unsorted = false;
+  uint8_t *run = p;
+  fsm_map_key previous = {NULL, 0};
+  if (depth > FSM_MAX_DEPTH)
+    return p;
+  while (p < end) {
+    uint8_t *start = p;
+    uint64_t tag, value;
+    if (!take_varint(&p, end, &tag) || tag >> 3 >= FSM_MAX_NUMBER)
+      return start;
+    unsigned order = m->by_number[tag >> 3];
+    if (!order)
+      return start;
+    const fsm_field_def *f = &m->fields[order - 1];
+    bool many = (f->flags & (FSM_REPEATED | FSM_PACKED)) == FSM_REPEATED;
+    if ((tag & 7) != f->wire || order < last || (order == last && !many))
+      return start;
+    if (f->flags & FSM_ONEOF) {
+      if (member)
+        return start;
+      member = true;
+    }
+    if (unsorted && order != last) {
+      if (!sort_run(t, &fsm_schema[m->fields[last - 1].message], run, start))
+        return run;
+      unsorted = false;
+    }
+    const uint8_t *stop = tidy_value(t, f, start, &p, end, depth, &value);
+    if (stop)
+      return stop;
+    if (!value && f->kind != FSM_KIND_MESSAGE && !(f->flags & (FSM_PRESENCE | FSM_REPEATED)))
+      return start;
+    if (f->flags & FSM_MAP) {
+      fsm_map_key key = fsm_tidy_key(&fsm_schema[f->message], p - value, p);
+      if (order != last)
+        run = start;
+      else if (fsm_map_key_compare(&previous, &key) >= 0)
+        unsorted = true;
+      previous = key;
+    }
+    last = order;
+  }
+  return unsorted && !sort_run(t, &fsm_schema[m->fields[last - 1].message], run, end) ? run
+                                                                                      : NULL;
+}
+
+const uint8_t *fsm_tidy_siblings(fsm_tidy *t, const fsm_field_def *f, uint8_t *p,
+                                 const uint8_t *end, size_t most, unsigned depth) {
+  for (;;) {
+    uint8_t *start = p;
+    uint64_t tag, length;
+    if (!take_varint(&p, end, &tag) || tag != ((uint64_t)f->number << 3 | FSM_LEN) ||
+        !take_varint(&p, end, &length) || length > most || length > (uint64_t)(end - p) ||
+        fsm_tidy_message(t, &fsm_schema[f->message], p, p + length, depth))
+      return start;
+    p += length;
+  }
+}
