@@ -4,7 +4,9 @@
 
 /* Not an error: fields came in an order that one walk cannot follow. */
 #define OUT_OF_ORDER ((fsm_status)-1)
-#define UNKNOWN FSM_MAX_FIELDS
+#define UNKNOWN FSM_MAX_NUMBER
+/* Where members of a oneof sort that another member overruled: behind all. */
+#define LOST (FSM_MAX_NUMBER + 1)
 
 typedef struct {
   uint64_t start, end; /* the entry's payload */
@@ -16,8 +18,7 @@ typedef struct {
 
 typedef struct {
   uint64_t start, end; /* fields of one kind, one behind the other */
-  uint32_t order;      /* index of the definition, or UNKNOWN */
-  uint32_t position;
+  uint32_t order;      /* the field's number, UNKNOWN or LOST */
 } run;
 
 typedef struct {
@@ -254,9 +255,9 @@ static fsm_status put_unknown(fsm_canon *c, const fsm_field *f, unsigned depth) 
   return s ? s : put_tag(c, f->number, FSM_END_GROUP);
 }
 
-/* A singular scalar or a string; a default is left out unless it has presence. */
+/* A singular scalar or a string. */
 static fsm_status put_scalar(fsm_canon *c, const fsm_field_def *def, const fsm_field *f) {
-  bool blank_out = !(def->flags & (FSM_PRESENCE | FSM_REPEATED));
+  bool blank_out = (def->flags & FSM_IMPLICIT) != 0;
   if (f->wire == FSM_LEN) {
     if (blank_out && !f->length)
       return FSM_OK;
@@ -296,12 +297,12 @@ static fsm_status put_packed_values(fsm_canon *c, const fsm_field_def *def, cons
 /* ---- maps of a large message ---- */
 
 static fsm_status read_entry(fsm_canon *c, const fsm_message_def *m, const fsm_field *f) {
-  fsm_kind kind = (fsm_kind)m->fields[0].kind;
+  fsm_kind kind = (fsm_kind)m->fields[FSM_ENTRY_KEY].kind;
   map_entry e = {.start = f->value, .end = f->end, .key = c->keys.n};
   fsm_field inner, key = {.number = 0};
   fsm_status s = fsm_cursor_span(&c->cursor, f->value, f->end);
   while (!s && !fsm_cursor_done(&c->cursor))
-    if (!(s = fsm_cursor_next(&c->cursor, &inner)) && inner.number == 1 &&
+    if (!(s = fsm_cursor_next(&c->cursor, &inner)) && inner.number == FSM_ENTRY_KEY &&
         inner.wire == fsm_kind_wire(kind))
       key = inner;
   if (s)
@@ -314,7 +315,7 @@ static fsm_status read_entry(fsm_canon *c, const fsm_message_def *m, const fsm_f
     s = push(&c->keys, 1, e.key_bytes, FSM_MAX_MAP_KEYS, &to);
     if (s)
       return failed(c, s, key.start, FSM_MAX_MAP_KEYS);
-    if ((s = fsm_src_read(c->cursor.src, key.value, to, e.key_bytes, &c->cursor.error)))
+    if ((s = fsm_cursor_read(&c->cursor, key.value, to, e.key_bytes)))
       return s;
   } else if (key.number) {
     e.key_value = fsm_kind_value(kind, key.value);
@@ -390,7 +391,7 @@ static fsm_status put_map(fsm_canon *c, const large *g, const fsm_field_def *f, 
 
 static inline unsigned order_of(const fsm_message_def *m, const fsm_field *f) {
   const fsm_field_def *def = fsm_field_of(m, f->number);
-  return def && fsm_fits(def, f->wire) ? (unsigned)(def - m->fields) : UNKNOWN;
+  return def && fsm_fits(def, f->wire) ? def->number : UNKNOWN;
 }
 
 /* Map entries' fields [from, to) that are not there. */
@@ -477,8 +478,9 @@ static fsm_status put_siblings(fsm_canon *c, const fsm_field_def *def, uint64_t 
 
 static fsm_status stream_in_order(fsm_canon *c, const large *g) {
   const fsm_message_def *m = g->m;
-  int last = -1;
-  uint32_t seen = 0;
+  const fsm_field_def *last = NULL;
+  unsigned next = g->entry ? FSM_ENTRY_KEY : 0; /* no field with a lower number may come */
+  bool member = false;
   size_t first = c->entries.n, first_key = c->keys.n;
   uint64_t at = g->spans[0].start, end = g->spans[0].end;
   fsm_status s = FSM_OK;
@@ -489,39 +491,34 @@ static fsm_status stream_in_order(fsm_canon *c, const large *g) {
     at = f.end;
     unsigned order = order_of(m, &f);
     const fsm_field_def *def = order == UNKNOWN ? NULL : &m->fields[order];
-    if ((int)order < last)
+    bool of_oneof = def && def->flags & FSM_ONEOF;
+    if (!def && g->entry)
+      continue; /* a map entry forgets what it does not know */
+    if (order < next || (of_oneof && member))
       return OUT_OF_ORDER;
-    if ((int)order == last && def && (!(def->flags & FSM_REPEATED) || def->flags & FSM_PACKED))
-      return OUT_OF_ORDER;
-    if (def) {
-      seen |= UINT32_C(1) << order;
-      uint32_t members = seen & m->oneof;
-      if (members & (members - 1))
-        return OUT_OF_ORDER;
-    }
-    if ((int)order != last && last >= 0 && last != UNKNOWN &&
-        (m->fields[last].flags & FSM_MAP) &&
-        (s = put_map(c, g, &m->fields[last], first, first_key)))
+    member = member || of_oneof;
+    if (last && last != def && last->flags & FSM_MAP &&
+        (s = put_map(c, g, last, first, first_key)))
       return s;
-    if (g->entry && def && (s = put_missing(c, m, (unsigned)(last + 1), order)))
+    if (g->entry && (s = put_missing(c, m, next, order)))
       return s;
-    if (def && (def->flags & FSM_MAP))
+    if (def && def->flags & FSM_MAP)
       s = read_entry(c, &fsm_schema[def->message], &f);
     else if (def && def->flags & FSM_PACKED)
       s = put_packed(c, def, &(run){.start = f.start, .end = f.end}, 1);
-    else if (def || !g->entry)
+    else
       s = put_one(c, g, def, &f);
     if (!s && has_siblings(def))
       s = put_siblings(c, def, &at, end, g->depth + 1);
     if (s)
       return s;
-    if (def || !g->entry)
-      last = (int)order;
+    last = def;
+    next = def ? def->next : UNKNOWN;
   }
-  if (last >= 0 && last != UNKNOWN && (m->fields[last].flags & FSM_MAP))
-    s = put_map(c, g, &m->fields[last], first, first_key);
+  if (last && last->flags & FSM_MAP)
+    s = put_map(c, g, last, first, first_key);
   if (!s && g->entry)
-    s = put_missing(c, m, (unsigned)(last + 1), m->n_fields);
+    s = put_missing(c, m, next, FSM_ENTRY_END);
   return s;
 }
 
@@ -544,7 +541,7 @@ static fsm_status collect_runs(fsm_canon *c, const large *g, size_t first) {
       s = push(&c->runs, sizeof(run), 1, FSM_MAX_RUNS, &slot);
       if (s)
         return failed(c, s, f.start, FSM_MAX_RUNS);
-      *(run *)slot = (run){f.start, f.end, order, (uint32_t)c->runs.n};
+      *(run *)slot = (run){f.start, f.end, order};
     }
     if (s)
       return s;
@@ -553,7 +550,7 @@ static fsm_status collect_runs(fsm_canon *c, const large *g, size_t first) {
 }
 
 /* As in fsm_unit: of a oneof only the last member's last unbroken run counts.
- * The runs that lose are given order UNKNOWN + 1, and sort behind all. */
+ * The runs before it are LOST. */
 static void settle_oneof(const fsm_message_def *m, run *runs, size_t n) {
   int winner = -1;
   bool broken = false;
@@ -564,15 +561,20 @@ static void settle_oneof(const fsm_message_def *m, run *runs, size_t n) {
       winner = (int)runs[i].order;
     broken = broken || winner != (int)runs[i].order;
     if (broken)
-      runs[i].order = UNKNOWN + 1;
+      runs[i].order = LOST;
   }
 }
 
-static int compare_runs(const void *a, const void *b) {
-  const run *x = a, *y = b;
-  if (x->order != y->order)
-    return x->order < y->order ? -1 : 1;
-  return x->position < y->position ? -1 : x->position > y->position;
+/* By order, and of one order as they came; as many runs of scratch lie behind. */
+static void sort_runs(run *runs, size_t n) {
+  size_t at[LOST + 2] = {0};
+  memcpy(runs + n, runs, n * sizeof *runs);
+  for (size_t i = 0; i < n; i++)
+    at[runs[i].order + 1]++;
+  for (size_t i = 0; i <= LOST; i++)
+    at[i + 1] += at[i];
+  for (size_t i = n; i < 2 * n; i++)
+    runs[at[runs[i].order]++] = runs[i];
 }
 
 /* All fields of one definition, in runs of the stack from `at` on. */
@@ -626,14 +628,17 @@ static fsm_status put_sorted(fsm_canon *c, const large *g, unsigned order, size_
 
 static fsm_status stream_sorted(fsm_canon *c, const large *g) {
   size_t first = c->runs.n;
+  void *scratch;
   fsm_status s = collect_runs(c, g, first);
   if (s)
     return s;
   size_t n = c->runs.n - first;
+  if ((s = push(&c->runs, sizeof(run), n, 2 * (size_t)FSM_MAX_RUNS, &scratch)))
+    return failed(c, s, g->spans[0].start, FSM_MAX_RUNS);
   settle_oneof(g->m, (run *)c->runs.items + first, n);
-  if (n)
-    qsort((run *)c->runs.items + first, n, sizeof(run), compare_runs);
-  unsigned next = 0;
+  sort_runs((run *)c->runs.items + first, n);
+  c->runs.n = first + n;
+  unsigned next = FSM_ENTRY_KEY; /* map entries: the field to come */
   for (size_t i = 0; i < n && !s;) {
     unsigned order = ((run *)c->runs.items)[first + i].order;
     size_t j = i + 1;
@@ -643,12 +648,12 @@ static fsm_status stream_sorted(fsm_canon *c, const large *g) {
       s = put_missing(c, g->m, next, order);
       next = order + 1;
     }
-    if (!s && order <= UNKNOWN && !(g->entry && order == UNKNOWN))
+    if (!s && order < (g->entry ? UNKNOWN : LOST))
       s = put_sorted(c, g, order, first + i, j - i);
     i = j;
   }
   if (!s && g->entry)
-    s = put_missing(c, g->m, next, g->m->n_fields);
+    s = put_missing(c, g->m, next, FSM_ENTRY_END);
   c->runs.n = first;
   return s;
 }

@@ -68,6 +68,14 @@ fsm_status fsm_cursor_some(fsm_cursor *c, const uint8_t **bytes, size_t *n) {
   return FSM_OK;
 }
 
+fsm_status fsm_cursor_read(fsm_cursor *c, uint64_t offset, void *buffer, size_t n) {
+  if (offset < c->base || offset - c->base > c->fill || n > c->fill - (size_t)(offset - c->base))
+    return fsm_src_read(c->src, offset, buffer, n, &c->error);
+  if (n)
+    memcpy(buffer, c->window + (offset - c->base), n);
+  return FSM_OK;
+}
+
 /* Bytes at `at` for a header: as many as a header can take, or as are left. */
 static inline fsm_status header(fsm_cursor *c, const uint8_t **p, const uint8_t **end) {
   uint64_t left = c->end - c->at;

@@ -51,6 +51,9 @@ fsm_status fsm_cursor_need(fsm_cursor *c, size_t n, const uint8_t **bytes);
  * nothing does: at least one byte, unless the message is done. */
 fsm_status fsm_cursor_some(fsm_cursor *c, const uint8_t **bytes, size_t *n);
 
+/* Copy the n bytes at offset, from the window if it holds them. Moves nothing. */
+fsm_status fsm_cursor_read(fsm_cursor *c, uint64_t offset, void *buffer, size_t n);
+
 /* Empty the window: it is read anew. */
 static inline void fsm_cursor_forget(fsm_cursor *c) { c->fill = 0; }
 

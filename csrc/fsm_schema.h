@@ -22,39 +22,40 @@ typedef enum {
 enum {
   FSM_REPEATED = 1,
   FSM_MAP = 2,     /* a repeated message whose type is a map entry */
-  FSM_PRESENCE = 4, /* a scalar that is written even when it holds the default */
+  FSM_IMPLICIT = 4, /* a scalar of which canonical form leaves out the default */
   FSM_PACKED = 8,   /* repeated scalars: canonical form packs them */
   FSM_ONEOF = 16    /* a member of the message's oneof */
 };
 
 typedef struct {
-  uint16_t number;
+  uint16_t tag; /* in canonical form; 0: no field has this number */
+  uint8_t number;
+  uint8_t next; /* the lowest number that may stand behind it in canonical form */
   uint8_t kind;
   uint8_t flags;
   uint8_t message; /* FSM_KIND_MESSAGE: the id of its type */
-  uint8_t wire;    /* the fsm_wire it has in canonical form */
 } fsm_field_def;
 
-/* No message of the schema has more fields than this. */
-#define FSM_MAX_FIELDS 32
 /* No field number of the schema is as large as this. */
 #define FSM_MAX_NUMBER 64
 
 typedef struct {
   const char *name; /* without the package, nested ones with dots */
-  const fsm_field_def *fields; /* by ascending number */
-  uint8_t n_fields;
-  uint32_t oneof; /* bit i: field i is a member of the message's oneof; none has two */
-  uint8_t by_number[FSM_MAX_NUMBER]; /* index + 1 into fields; 0: unknown */
+  const fsm_field_def *fields; /* by number, with gaps */
+  uint8_t n_fields; /* one more than the highest number */
+  uint64_t oneof; /* bit n: field n is a member of the message's oneof; none has two */
 } fsm_message_def;
+
+/* The numbers of a map entry's fields. */
+enum { FSM_ENTRY_KEY = 1, FSM_ENTRY_VALUE = 2, FSM_ENTRY_END = 3 };
 
 extern const fsm_message_def fsm_schema[FSM_N_MESSAGES];
 
 static inline const fsm_field_def *fsm_field_of(const fsm_message_def *m, uint32_t number) {
-  if (number >= FSM_MAX_NUMBER || !m->by_number[number])
-    return NULL;
-  return &m->fields[m->by_number[number] - 1];
+  return number < m->n_fields && m->fields[number].tag ? &m->fields[number] : NULL;
 }
+
+static inline fsm_wire fsm_wire_of(const fsm_field_def *f) { return (fsm_wire)(f->tag & 7); }
 
 /* What a scalar of this kind holds after parsing. */
 static inline uint64_t fsm_kind_value(fsm_kind kind, uint64_t value) {
@@ -76,7 +77,7 @@ static inline fsm_wire fsm_kind_wire(fsm_kind kind) {
 /* Whether a field with this number and wire type is what the schema calls f:
  * parsers take repeated scalars one by one, too. */
 static inline bool fsm_fits(const fsm_field_def *f, fsm_wire wire) {
-  return wire == f->wire || ((f->flags & FSM_PACKED) && wire == fsm_kind_wire((fsm_kind)f->kind));
+  return wire == fsm_wire_of(f) || ((f->flags & FSM_PACKED) && wire == fsm_kind_wire((fsm_kind)f->kind));
 }
 
 #endif

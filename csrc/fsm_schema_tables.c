@@ -2,866 +2,765 @@
 #include "fsm_schema.h"
 
 static const fsm_field_def FSM_MSG_Any_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* type_url */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* type_url */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_AssetFileDef_fields[] = {
-    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorInfo, FSM_LEN}, /* tensor_info */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* filename */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorInfo}, /* tensor_info */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* filename */
 };
 
 static const fsm_field_def FSM_MSG_AttrValue_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_AttrValue_ListValue, FSM_LEN}, /* list */
-    {2, FSM_KIND_BYTES, FSM_ONEOF | FSM_PRESENCE, 0, FSM_LEN}, /* s */
-    {3, FSM_KIND_INT64, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* i */
-    {4, FSM_KIND_FIXED32, FSM_ONEOF | FSM_PRESENCE, 0, FSM_FIXED32}, /* f */
-    {5, FSM_KIND_BOOL, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* b */
-    {6, FSM_KIND_INT32, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* type */
-    {7, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
-    {8, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto, FSM_LEN}, /* tensor */
-    {9, FSM_KIND_BYTES, FSM_ONEOF | FSM_PRESENCE, 0, FSM_LEN}, /* placeholder */
-    {10, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NameAttrList, FSM_LEN}, /* func */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_AttrValue_ListValue}, /* list */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_ONEOF, 0}, /* s */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT64, FSM_ONEOF, 0}, /* i */
+    [4] = {4 << 3 | FSM_FIXED32, 4, 5, FSM_KIND_FIXED32, FSM_ONEOF, 0}, /* f */
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_BOOL, FSM_ONEOF, 0}, /* b */
+    [6] = {6 << 3 | FSM_VARINT, 6, 7, FSM_KIND_INT32, FSM_ONEOF, 0}, /* type */
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorShapeProto}, /* shape */
+    [8] = {8 << 3 | FSM_LEN, 8, 9, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto}, /* tensor */
+    [9] = {9 << 3 | FSM_LEN, 9, 10, FSM_KIND_BYTES, FSM_ONEOF, 0}, /* placeholder */
+    [10] = {10 << 3 | FSM_LEN, 10, 11, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NameAttrList}, /* func */
 };
 
 static const fsm_field_def FSM_MSG_AttrValue_ListValue_fields[] = {
-    {2, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* s */
-    {3, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* i */
-    {4, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* f */
-    {5, FSM_KIND_BOOL, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* b */
-    {6, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* type */
-    {7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
-    {8, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorProto, FSM_LEN}, /* tensor */
-    {9, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NameAttrList, FSM_LEN}, /* func */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* s */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* i */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0}, /* f */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BOOL, FSM_REPEATED | FSM_PACKED, 0}, /* b */
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0}, /* type */
+    [7] = {7 << 3 | FSM_LEN, 7, 7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorShapeProto}, /* shape */
+    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorProto}, /* tensor */
+    [9] = {9 << 3 | FSM_LEN, 9, 9, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NameAttrList}, /* func */
 };
 
 static const fsm_field_def FSM_MSG_BoolValue_fields[] = {
-    {1, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* value */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_BoundedTensorSpecProto_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
-    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
-    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto, FSM_LEN}, /* minimum */
-    {5, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto, FSM_LEN}, /* maximum */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto}, /* minimum */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto}, /* maximum */
 };
 
 static const fsm_field_def FSM_MSG_BundleEntryProto_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
-    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* shard_id */
-    {4, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* offset */
-    {5, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* size */
-    {6, FSM_KIND_FIXED32, 0, 0, FSM_FIXED32}, /* crc32c */
-    {7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorSliceProto, FSM_LEN}, /* slices */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* shard_id */
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* offset */
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* size */
+    [6] = {6 << 3 | FSM_FIXED32, 6, 7, FSM_KIND_FIXED32, FSM_IMPLICIT, 0}, /* crc32c */
+    [7] = {7 << 3 | FSM_LEN, 7, 7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorSliceProto}, /* slices */
 };
 
 static const fsm_field_def FSM_MSG_BundleHeaderProto_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* num_shards */
-    {2, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* endianness */
-    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef, FSM_LEN}, /* version */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* num_shards */
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* endianness */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef}, /* version */
 };
 
 static const fsm_field_def FSM_MSG_CapturedTensor_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* concrete_function */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* concrete_function */
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_NodeList, FSM_LEN}, /* node_list */
-    {2, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_BytesList, FSM_LEN}, /* bytes_list */
-    {3, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_Int64List, FSM_LEN}, /* int64_list */
-    {4, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_FloatList, FSM_LEN}, /* float_list */
-    {5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_AnyList, FSM_LEN}, /* any_list */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_NodeList}, /* node_list */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_BytesList}, /* bytes_list */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_Int64List}, /* int64_list */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_FloatList}, /* float_list */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_AnyList}, /* any_list */
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_AnyList_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_Any, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_Any}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_BytesList_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_FloatList_fields[] = {
-    {1, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_Int64List_fields[] = {
-    {1, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_NodeList_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_DictValue_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_DictValue_FieldsEntry, FSM_LEN}, /* fields */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_DictValue_FieldsEntry}, /* fields */
 };
 
 static const fsm_field_def FSM_MSG_DictValue_FieldsEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_StructuredValue, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FingerprintDef_fields[] = {
-    {1, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* saved_model_checksum */
-    {2, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* graph_def_program_hash */
-    {3, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* signature_def_hash */
-    {4, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* saved_object_graph_hash */
-    {5, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* checkpoint_hash */
-    {6, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef, FSM_LEN}, /* version */
-    {7, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* uuid */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* saved_model_checksum */
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* graph_def_program_hash */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* signature_def_hash */
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* saved_object_graph_hash */
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* checkpoint_hash */
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef}, /* version */
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* uuid */
 };
 
 static const fsm_field_def FSM_MSG_FullTypeDef_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* type_id */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_FullTypeDef, FSM_LEN}, /* args */
-    {3, FSM_KIND_BYTES, FSM_ONEOF | FSM_PRESENCE, 0, FSM_LEN}, /* s */
-    {4, FSM_KIND_INT64, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* i */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* type_id */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_FullTypeDef}, /* args */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_ONEOF, 0}, /* s */
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT64, FSM_ONEOF, 0}, /* i */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_fields[] = {
-    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_OpDef, FSM_LEN}, /* signature */
-    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NodeDef, FSM_LEN}, /* node_def */
-    {4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_RetEntry, FSM_LEN}, /* ret */
-    {5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_AttrEntry, FSM_LEN}, /* attr */
-    {6, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ControlRetEntry, FSM_LEN}, /* control_ret */
-    {7, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ArgAttrEntry, FSM_LEN}, /* arg_attr */
-    {8, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry, FSM_LEN}, /* resource_arg_unique_id */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_OpDef}, /* signature */
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NodeDef}, /* node_def */
+    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_RetEntry}, /* ret */
+    [5] = {5 << 3 | FSM_LEN, 5, 5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_AttrEntry}, /* attr */
+    [6] = {6 << 3 | FSM_LEN, 6, 6, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ControlRetEntry}, /* control_ret */
+    [7] = {7 << 3 | FSM_LEN, 7, 7, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ArgAttrEntry}, /* arg_attr */
+    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry}, /* resource_arg_unique_id */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ArgAttrEntry_fields[] = {
-    {1, FSM_KIND_UINT32, FSM_PRESENCE, 0, FSM_VARINT}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_FunctionDef_ArgAttrs, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_UINT32, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionDef_ArgAttrs}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ArgAttrs_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ArgAttrs_AttrEntry, FSM_LEN}, /* attr */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ArgAttrs_AttrEntry}, /* attr */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ArgAttrs_AttrEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_AttrValue, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_AttrEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_AttrValue, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ControlRetEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, 0, 0}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry_fields[] = {
-    {1, FSM_KIND_UINT32, FSM_PRESENCE, 0, FSM_VARINT}, /* key */
-    {2, FSM_KIND_UINT32, FSM_PRESENCE, 0, FSM_VARINT}, /* value */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_UINT32, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_UINT32, 0, 0}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_RetEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, 0, 0}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_FunctionDefLibrary_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_FunctionDef, FSM_LEN}, /* function */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_GradientDef, FSM_LEN}, /* gradient */
-    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_RegisteredGradient, FSM_LEN}, /* registered_gradients */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_FunctionDef}, /* function */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_GradientDef}, /* gradient */
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_RegisteredGradient}, /* registered_gradients */
 };
 
 static const fsm_field_def FSM_MSG_FunctionSpec_fields[] = {
-    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue, FSM_LEN}, /* fullargspec */
-    {2, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_method */
-    {5, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue, FSM_LEN}, /* input_signature */
-    {6, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* jit_compile */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* fullargspec */
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_method */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* input_signature */
+    [6] = {6 << 3 | FSM_VARINT, 6, 7, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* jit_compile */
 };
 
 static const fsm_field_def FSM_MSG_GradientDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* function_name */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* gradient_func */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* function_name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* gradient_func */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* files */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_TracesEntry, FSM_LEN}, /* traces */
-    {4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_FramesByIdEntry, FSM_LEN}, /* frames_by_id */
-    {5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_NameToTraceIdEntry, FSM_LEN}, /* name_to_trace_id */
-    {6, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_TracesByIdEntry, FSM_LEN}, /* traces_by_id */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* files */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_TracesEntry}, /* traces */
+    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_FramesByIdEntry}, /* frames_by_id */
+    [5] = {5 << 3 | FSM_LEN, 5, 5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_NameToTraceIdEntry}, /* name_to_trace_id */
+    [6] = {6 << 3 | FSM_LEN, 6, 6, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_TracesByIdEntry}, /* traces_by_id */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_FileLineCol_fields[] = {
-    {1, FSM_KIND_INT32, FSM_PRESENCE, 0, FSM_VARINT}, /* file_index */
-    {2, FSM_KIND_INT32, FSM_PRESENCE, 0, FSM_VARINT}, /* line */
-    {3, FSM_KIND_INT32, FSM_PRESENCE, 0, FSM_VARINT}, /* col */
-    {4, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* func */
-    {5, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* code */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, 0, 0}, /* file_index */
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, 0, 0}, /* line */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, 0, 0}, /* col */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, 0, 0}, /* func */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, 0, 0}, /* code */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_FramesByIdEntry_fields[] = {
-    {1, FSM_KIND_FIXED64, FSM_PRESENCE, 0, FSM_FIXED64}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_GraphDebugInfo_FileLineCol, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_FIXED64, 1, 2, FSM_KIND_FIXED64, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo_FileLineCol}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_NameToTraceIdEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_FIXED64, FSM_PRESENCE, 0, FSM_FIXED64}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_FIXED64, 2, 3, FSM_KIND_FIXED64, 0, 0}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_StackTrace_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_GraphDebugInfo_FileLineCol, FSM_LEN}, /* file_line_cols */
-    {2, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* frame_id */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_GraphDebugInfo_FileLineCol}, /* file_line_cols */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0}, /* frame_id */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_TracesByIdEntry_fields[] = {
-    {1, FSM_KIND_FIXED64, FSM_PRESENCE, 0, FSM_FIXED64}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_GraphDebugInfo_StackTrace, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_FIXED64, 1, 2, FSM_KIND_FIXED64, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo_StackTrace}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_TracesEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_GraphDebugInfo_StackTrace, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo_StackTrace}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_GraphDef_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NodeDef, FSM_LEN}, /* node */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionDefLibrary, FSM_LEN}, /* library */
-    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* version */
-    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef, FSM_LEN}, /* versions */
-    {5, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo, FSM_LEN}, /* debug_info */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NodeDef}, /* node */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionDefLibrary}, /* library */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* version */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef}, /* versions */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo}, /* debug_info */
 };
 
 static const fsm_field_def FSM_MSG_ListValue_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_StructuredValue, FSM_LEN}, /* values */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_StructuredValue}, /* values */
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_fields[] = {
-    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_MetaGraphDef_MetaInfoDef, FSM_LEN}, /* meta_info_def */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDef, FSM_LEN}, /* graph_def */
-    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_SaverDef, FSM_LEN}, /* saver_def */
-    {4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_CollectionDefEntry, FSM_LEN}, /* collection_def */
-    {5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_SignatureDefEntry, FSM_LEN}, /* signature_def */
-    {6, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_AssetFileDef, FSM_LEN}, /* asset_file_def */
-    {7, FSM_KIND_MESSAGE, 0, FSM_MSG_SavedObjectGraph, FSM_LEN}, /* object_graph_def */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_MetaGraphDef_MetaInfoDef}, /* meta_info_def */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDef}, /* graph_def */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_SaverDef}, /* saver_def */
+    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_CollectionDefEntry}, /* collection_def */
+    [5] = {5 << 3 | FSM_LEN, 5, 5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_SignatureDefEntry}, /* signature_def */
+    [6] = {6 << 3 | FSM_LEN, 6, 6, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_AssetFileDef}, /* asset_file_def */
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, 0, FSM_MSG_SavedObjectGraph}, /* object_graph_def */
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_CollectionDefEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_CollectionDef, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_CollectionDef}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_MetaInfoDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* meta_graph_version */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_OpList, FSM_LEN}, /* stripped_op_list */
-    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_Any, FSM_LEN}, /* any_info */
-    {4, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* tags */
-    {5, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* tensorflow_version */
-    {6, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* tensorflow_git_version */
-    {7, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* stripped_default_attrs */
-    {8, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry, FSM_LEN}, /* function_aliases */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* meta_graph_version */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_OpList}, /* stripped_op_list */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_Any}, /* any_info */
+    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* tags */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* tensorflow_version */
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* tensorflow_git_version */
+    [7] = {7 << 3 | FSM_VARINT, 7, 8, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* stripped_default_attrs */
+    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry}, /* function_aliases */
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, 0, 0}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_SignatureDefEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SignatureDef, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_SignatureDef}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_NameAttrList_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_NameAttrList_AttrEntry, FSM_LEN}, /* attr */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_NameAttrList_AttrEntry}, /* attr */
 };
 
 static const fsm_field_def FSM_MSG_NameAttrList_AttrEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_AttrValue, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_NamedTupleValue_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_PairValue, FSM_LEN}, /* values */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_PairValue}, /* values */
 };
 
 static const fsm_field_def FSM_MSG_NodeDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* op */
-    {3, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* input */
-    {4, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* device */
-    {5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_NodeDef_AttrEntry, FSM_LEN}, /* attr */
-    {6, FSM_KIND_MESSAGE, 0, FSM_MSG_NodeDef_ExperimentalDebugInfo, FSM_LEN}, /* experimental_debug_info */
-    {7, FSM_KIND_MESSAGE, 0, FSM_MSG_FullTypeDef, FSM_LEN}, /* experimental_type */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* op */
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* input */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* device */
+    [5] = {5 << 3 | FSM_LEN, 5, 5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_NodeDef_AttrEntry}, /* attr */
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_MESSAGE, 0, FSM_MSG_NodeDef_ExperimentalDebugInfo}, /* experimental_debug_info */
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, 0, FSM_MSG_FullTypeDef}, /* experimental_type */
 };
 
 static const fsm_field_def FSM_MSG_NodeDef_AttrEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_AttrValue, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_NodeDef_ExperimentalDebugInfo_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* original_node_names */
-    {2, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* original_func_names */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* original_node_names */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* original_func_names */
 };
 
 static const fsm_field_def FSM_MSG_OpDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_ArgDef, FSM_LEN}, /* input_arg */
-    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_ArgDef, FSM_LEN}, /* output_arg */
-    {4, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_AttrDef, FSM_LEN}, /* attr */
-    {5, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* summary */
-    {6, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* description */
-    {8, FSM_KIND_MESSAGE, 0, FSM_MSG_OpDeprecation, FSM_LEN}, /* deprecation */
-    {16, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_aggregate */
-    {17, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_stateful */
-    {18, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_commutative */
-    {19, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* allows_uninitialized_input */
-    {20, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* control_output */
-    {21, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_distributed_communication */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_ArgDef}, /* input_arg */
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_ArgDef}, /* output_arg */
+    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_AttrDef}, /* attr */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* summary */
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* description */
+    [8] = {8 << 3 | FSM_LEN, 8, 9, FSM_KIND_MESSAGE, 0, FSM_MSG_OpDeprecation}, /* deprecation */
+    [16] = {16 << 3 | FSM_VARINT, 16, 17, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_aggregate */
+    [17] = {17 << 3 | FSM_VARINT, 17, 18, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_stateful */
+    [18] = {18 << 3 | FSM_VARINT, 18, 19, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_commutative */
+    [19] = {19 << 3 | FSM_VARINT, 19, 20, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* allows_uninitialized_input */
+    [20] = {20 << 3 | FSM_LEN, 20, 20, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* control_output */
+    [21] = {21 << 3 | FSM_VARINT, 21, 22, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_distributed_communication */
 };
 
 static const fsm_field_def FSM_MSG_OpDef_ArgDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* description */
-    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* type */
-    {4, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* type_attr */
-    {5, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* number_attr */
-    {6, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* type_list_attr */
-    {7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto_DtypeAndShape, FSM_LEN}, /* handle_data */
-    {16, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_ref */
-    {17, FSM_KIND_MESSAGE, 0, FSM_MSG_FullTypeDef, FSM_LEN}, /* experimental_full_type */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* description */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* type */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* type_attr */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* number_attr */
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* type_list_attr */
+    [7] = {7 << 3 | FSM_LEN, 7, 7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto_DtypeAndShape}, /* handle_data */
+    [16] = {16 << 3 | FSM_VARINT, 16, 17, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_ref */
+    [17] = {17 << 3 | FSM_LEN, 17, 18, FSM_KIND_MESSAGE, 0, FSM_MSG_FullTypeDef}, /* experimental_full_type */
 };
 
 static const fsm_field_def FSM_MSG_OpDef_AttrDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* type */
-    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue, FSM_LEN}, /* default_value */
-    {4, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* description */
-    {5, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* has_minimum */
-    {6, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* minimum */
-    {7, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue, FSM_LEN}, /* allowed_values */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* type */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* default_value */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* description */
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* has_minimum */
+    [6] = {6 << 3 | FSM_VARINT, 6, 7, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* minimum */
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* allowed_values */
 };
 
 static const fsm_field_def FSM_MSG_OpDeprecation_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* version */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* explanation */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* version */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* explanation */
 };
 
 static const fsm_field_def FSM_MSG_OpList_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef, FSM_LEN}, /* op */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef}, /* op */
 };
 
 static const fsm_field_def FSM_MSG_PairValue_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_RegisteredGradient_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* gradient_func */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* registered_op_type */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* gradient_func */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* registered_op_type */
 };
 
 static const fsm_field_def FSM_MSG_RegisteredSaver_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* object_name */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* object_name */
 };
 
 static const fsm_field_def FSM_MSG_ResourceHandleProto_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* device */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* container */
-    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
-    {4, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* hash_code */
-    {5, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* maybe_type_name */
-    {6, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto_DtypeAndShape, FSM_LEN}, /* dtypes_and_shapes */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* device */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* container */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* hash_code */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* maybe_type_name */
+    [6] = {6 << 3 | FSM_LEN, 6, 6, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto_DtypeAndShape}, /* dtypes_and_shapes */
 };
 
 static const fsm_field_def FSM_MSG_ResourceHandleProto_DtypeAndShape_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
 };
 
 static const fsm_field_def FSM_MSG_SaveSliceInfoDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* full_name */
-    {2, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* full_shape */
-    {3, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* var_offset */
-    {4, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* var_shape */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* full_name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* full_shape */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* var_offset */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* var_shape */
 };
 
 static const fsm_field_def FSM_MSG_SaveableObject_fields[] = {
-    {2, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* save_function */
-    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* restore_function */
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* save_function */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* restore_function */
 };
 
 static const fsm_field_def FSM_MSG_SavedAsset_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* asset_file_def_index */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* asset_file_def_index */
 };
 
 static const fsm_field_def FSM_MSG_SavedBareConcreteFunction_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* concrete_function_name */
-    {2, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* argument_keywords */
-    {3, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* allowed_positional_arguments */
-    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionSpec, FSM_LEN}, /* function_spec */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* concrete_function_name */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* argument_keywords */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* allowed_positional_arguments */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionSpec}, /* function_spec */
 };
 
 static const fsm_field_def FSM_MSG_SavedConcreteFunction_fields[] = {
-    {2, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* bound_inputs */
-    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue, FSM_LEN}, /* canonicalized_input_signature */
-    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue, FSM_LEN}, /* output_signature */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0}, /* bound_inputs */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* canonicalized_input_signature */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* output_signature */
 };
 
 static const fsm_field_def FSM_MSG_SavedConstant_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* operation */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* operation */
 };
 
 static const fsm_field_def FSM_MSG_SavedFunction_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* concrete_functions */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionSpec, FSM_LEN}, /* function_spec */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* concrete_functions */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionSpec}, /* function_spec */
 };
 
 static const fsm_field_def FSM_MSG_SavedModel_fields[] = {
-    {1, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* saved_model_schema_version */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_MetaGraphDef, FSM_LEN}, /* meta_graphs */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* saved_model_schema_version */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_MetaGraphDef}, /* meta_graphs */
 };
 
 static const fsm_field_def FSM_MSG_SavedObject_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference, FSM_LEN}, /* children */
-    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference, FSM_LEN}, /* slot_variables */
-    {4, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedUserObject, FSM_LEN}, /* user_object */
-    {5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedAsset, FSM_LEN}, /* asset */
-    {6, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedFunction, FSM_LEN}, /* function */
-    {7, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedVariable, FSM_LEN}, /* variable */
-    {8, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedBareConcreteFunction, FSM_LEN}, /* bare_concrete_function */
-    {9, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedConstant, FSM_LEN}, /* constant */
-    {10, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedResource, FSM_LEN}, /* resource */
-    {11, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SavedObject_SaveableObjectsEntry, FSM_LEN}, /* saveable_objects */
-    {12, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CapturedTensor, FSM_LEN}, /* captured_tensor */
-    {13, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* registered_name */
-    {14, FSM_KIND_MESSAGE, 0, FSM_MSG_Any, FSM_LEN}, /* serialized_user_proto */
-    {15, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference, FSM_LEN}, /* dependencies */
-    {16, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* registered_saver */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference}, /* children */
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference}, /* slot_variables */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedUserObject}, /* user_object */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedAsset}, /* asset */
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedFunction}, /* function */
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedVariable}, /* variable */
+    [8] = {8 << 3 | FSM_LEN, 8, 9, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedBareConcreteFunction}, /* bare_concrete_function */
+    [9] = {9 << 3 | FSM_LEN, 9, 10, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedConstant}, /* constant */
+    [10] = {10 << 3 | FSM_LEN, 10, 11, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedResource}, /* resource */
+    [11] = {11 << 3 | FSM_LEN, 11, 11, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SavedObject_SaveableObjectsEntry}, /* saveable_objects */
+    [12] = {12 << 3 | FSM_LEN, 12, 13, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CapturedTensor}, /* captured_tensor */
+    [13] = {13 << 3 | FSM_LEN, 13, 14, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* registered_name */
+    [14] = {14 << 3 | FSM_LEN, 14, 15, FSM_KIND_MESSAGE, 0, FSM_MSG_Any}, /* serialized_user_proto */
+    [15] = {15 << 3 | FSM_LEN, 15, 15, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference}, /* dependencies */
+    [16] = {16 << 3 | FSM_LEN, 16, 17, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* registered_saver */
 };
 
 static const fsm_field_def FSM_MSG_SavedObject_SaveableObjectsEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SaveableObject, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_SaveableObject}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_SavedObjectGraph_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_SavedObject, FSM_LEN}, /* nodes */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry, FSM_LEN}, /* concrete_functions */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_SavedObject}, /* nodes */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry}, /* concrete_functions */
 };
 
 static const fsm_field_def FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_SavedConcreteFunction, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_SavedConcreteFunction}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_SavedResource_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* device */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* device */
 };
 
 static const fsm_field_def FSM_MSG_SavedUserObject_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* identifier */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef, FSM_LEN}, /* version */
-    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* metadata */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* identifier */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef}, /* version */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* metadata */
 };
 
 static const fsm_field_def FSM_MSG_SavedVariable_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
-    {3, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* trainable */
-    {4, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* synchronization */
-    {5, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* aggregation */
-    {6, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
-    {7, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* device */
-    {8, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_SavedVariable, FSM_LEN}, /* experimental_distributed_variable_components */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* trainable */
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* synchronization */
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* aggregation */
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* device */
+    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_SavedVariable}, /* experimental_distributed_variable_components */
 };
 
 static const fsm_field_def FSM_MSG_SaverDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* filename_tensor_name */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* save_tensor_name */
-    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* restore_op_name */
-    {4, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* max_to_keep */
-    {5, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* sharded */
-    {6, FSM_KIND_FIXED32, 0, 0, FSM_FIXED32}, /* keep_checkpoint_every_n_hours */
-    {7, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* version */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* filename_tensor_name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* save_tensor_name */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* restore_op_name */
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* max_to_keep */
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* sharded */
+    [6] = {6 << 3 | FSM_FIXED32, 6, 7, FSM_KIND_FIXED32, FSM_IMPLICIT, 0}, /* keep_checkpoint_every_n_hours */
+    [7] = {7 << 3 | FSM_VARINT, 7, 8, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* version */
 };
 
 static const fsm_field_def FSM_MSG_SignatureDef_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_InputsEntry, FSM_LEN}, /* inputs */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_OutputsEntry, FSM_LEN}, /* outputs */
-    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* method_name */
-    {4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_DefaultsEntry, FSM_LEN}, /* defaults */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_InputsEntry}, /* inputs */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_OutputsEntry}, /* outputs */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* method_name */
+    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_DefaultsEntry}, /* defaults */
 };
 
 static const fsm_field_def FSM_MSG_SignatureDef_DefaultsEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorProto, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_SignatureDef_InputsEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorInfo, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorInfo}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_SignatureDef_OutputsEntry_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_PRESENCE, 0, FSM_LEN}, /* key */
-    {2, FSM_KIND_MESSAGE, FSM_PRESENCE, FSM_MSG_TensorInfo, FSM_LEN}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorInfo}, /* value */
 };
 
 static const fsm_field_def FSM_MSG_StructuredValue_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NoneValue, FSM_LEN}, /* none_value */
-    {11, FSM_KIND_FIXED64, FSM_ONEOF | FSM_PRESENCE, 0, FSM_FIXED64}, /* float64_value */
-    {12, FSM_KIND_INT64, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* int64_value */
-    {13, FSM_KIND_BYTES, FSM_ONEOF | FSM_PRESENCE, 0, FSM_LEN}, /* string_value */
-    {14, FSM_KIND_BOOL, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* bool_value */
-    {31, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorShapeProto, FSM_LEN}, /* tensor_shape_value */
-    {32, FSM_KIND_INT32, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* tensor_dtype_value */
-    {33, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorSpecProto, FSM_LEN}, /* tensor_spec_value */
-    {34, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TypeSpecProto, FSM_LEN}, /* type_spec_value */
-    {35, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_BoundedTensorSpecProto, FSM_LEN}, /* bounded_tensor_spec_value */
-    {51, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_ListValue, FSM_LEN}, /* list_value */
-    {52, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TupleValue, FSM_LEN}, /* tuple_value */
-    {53, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_DictValue, FSM_LEN}, /* dict_value */
-    {54, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NamedTupleValue, FSM_LEN}, /* named_tuple_value */
-    {55, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto, FSM_LEN}, /* tensor_value */
-    {56, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto, FSM_LEN}, /* numpy_value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NoneValue}, /* none_value */
+    [11] = {11 << 3 | FSM_FIXED64, 11, 12, FSM_KIND_FIXED64, FSM_ONEOF, 0}, /* float64_value */
+    [12] = {12 << 3 | FSM_VARINT, 12, 13, FSM_KIND_INT64, FSM_ONEOF, 0}, /* int64_value */
+    [13] = {13 << 3 | FSM_LEN, 13, 14, FSM_KIND_BYTES, FSM_ONEOF, 0}, /* string_value */
+    [14] = {14 << 3 | FSM_VARINT, 14, 15, FSM_KIND_BOOL, FSM_ONEOF, 0}, /* bool_value */
+    [31] = {31 << 3 | FSM_LEN, 31, 32, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorShapeProto}, /* tensor_shape_value */
+    [32] = {32 << 3 | FSM_VARINT, 32, 33, FSM_KIND_INT32, FSM_ONEOF, 0}, /* tensor_dtype_value */
+    [33] = {33 << 3 | FSM_LEN, 33, 34, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorSpecProto}, /* tensor_spec_value */
+    [34] = {34 << 3 | FSM_LEN, 34, 35, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TypeSpecProto}, /* type_spec_value */
+    [35] = {35 << 3 | FSM_LEN, 35, 36, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_BoundedTensorSpecProto}, /* bounded_tensor_spec_value */
+    [51] = {51 << 3 | FSM_LEN, 51, 52, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_ListValue}, /* list_value */
+    [52] = {52 << 3 | FSM_LEN, 52, 53, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TupleValue}, /* tuple_value */
+    [53] = {53 << 3 | FSM_LEN, 53, 54, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_DictValue}, /* dict_value */
+    [54] = {54 << 3 | FSM_LEN, 54, 55, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NamedTupleValue}, /* named_tuple_value */
+    [55] = {55 << 3 | FSM_LEN, 55, 56, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto}, /* tensor_value */
+    [56] = {56 << 3 | FSM_LEN, 56, 57, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto}, /* numpy_value */
 };
 
 static const fsm_field_def FSM_MSG_TensorInfo_fields[] = {
-    {1, FSM_KIND_BYTES, FSM_ONEOF | FSM_PRESENCE, 0, FSM_LEN}, /* name */
-    {2, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
-    {3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* tensor_shape */
-    {4, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorInfo_CooSparse, FSM_LEN}, /* coo_sparse */
-    {5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorInfo_CompositeTensor, FSM_LEN}, /* composite_tensor */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_ONEOF, 0}, /* name */
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* tensor_shape */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorInfo_CooSparse}, /* coo_sparse */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorInfo_CompositeTensor}, /* composite_tensor */
 };
 
 static const fsm_field_def FSM_MSG_TensorInfo_CompositeTensor_fields[] = {
-    {1, FSM_KIND_MESSAGE, 0, FSM_MSG_TypeSpecProto, FSM_LEN}, /* type_spec */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorInfo, FSM_LEN}, /* components */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_TypeSpecProto}, /* type_spec */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorInfo}, /* components */
 };
 
 static const fsm_field_def FSM_MSG_TensorInfo_CooSparse_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* values_tensor_name */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* indices_tensor_name */
-    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* dense_shape_tensor_name */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* values_tensor_name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* indices_tensor_name */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* dense_shape_tensor_name */
 };
 
 static const fsm_field_def FSM_MSG_TensorProto_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* tensor_shape */
-    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* version_number */
-    {4, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* tensor_content */
-    {5, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* float_val */
-    {6, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* double_val */
-    {7, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* int_val */
-    {8, FSM_KIND_BYTES, FSM_REPEATED, 0, FSM_LEN}, /* string_val */
-    {9, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* scomplex_val */
-    {10, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* int64_val */
-    {11, FSM_KIND_BOOL, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* bool_val */
-    {12, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* dcomplex_val */
-    {13, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* half_val */
-    {14, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto, FSM_LEN}, /* resource_handle_val */
-    {15, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_VariantTensorDataProto, FSM_LEN}, /* variant_val */
-    {16, FSM_KIND_UINT32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* uint32_val */
-    {17, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* uint64_val */
-    {18, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* float8_val */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* tensor_shape */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* version_number */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* tensor_content */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0}, /* float_val */
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0}, /* double_val */
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0}, /* int_val */
+    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* string_val */
+    [9] = {9 << 3 | FSM_LEN, 9, 10, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0}, /* scomplex_val */
+    [10] = {10 << 3 | FSM_LEN, 10, 11, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* int64_val */
+    [11] = {11 << 3 | FSM_LEN, 11, 12, FSM_KIND_BOOL, FSM_REPEATED | FSM_PACKED, 0}, /* bool_val */
+    [12] = {12 << 3 | FSM_LEN, 12, 13, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0}, /* dcomplex_val */
+    [13] = {13 << 3 | FSM_LEN, 13, 14, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0}, /* half_val */
+    [14] = {14 << 3 | FSM_LEN, 14, 14, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto}, /* resource_handle_val */
+    [15] = {15 << 3 | FSM_LEN, 15, 15, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_VariantTensorDataProto}, /* variant_val */
+    [16] = {16 << 3 | FSM_LEN, 16, 17, FSM_KIND_UINT32, FSM_REPEATED | FSM_PACKED, 0}, /* uint32_val */
+    [17] = {17 << 3 | FSM_LEN, 17, 18, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* uint64_val */
+    [18] = {18 << 3 | FSM_LEN, 18, 19, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* float8_val */
 };
 
 static const fsm_field_def FSM_MSG_TensorShapeProto_fields[] = {
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorShapeProto_Dim, FSM_LEN}, /* dim */
-    {3, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* unknown_rank */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorShapeProto_Dim}, /* dim */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* unknown_rank */
 };
 
 static const fsm_field_def FSM_MSG_TensorShapeProto_Dim_fields[] = {
-    {1, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* size */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* size */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
 };
 
 static const fsm_field_def FSM_MSG_TensorSliceProto_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorSliceProto_Extent, FSM_LEN}, /* extent */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorSliceProto_Extent}, /* extent */
 };
 
 static const fsm_field_def FSM_MSG_TensorSliceProto_Extent_fields[] = {
-    {1, FSM_KIND_INT64, 0, 0, FSM_VARINT}, /* start */
-    {2, FSM_KIND_INT64, FSM_ONEOF | FSM_PRESENCE, 0, FSM_VARINT}, /* length */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* start */
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT64, FSM_ONEOF, 0}, /* length */
 };
 
 static const fsm_field_def FSM_MSG_TensorSpecProto_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto, FSM_LEN}, /* shape */
-    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* dtype */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject, FSM_LEN}, /* nodes */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject}, /* nodes */
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_TrackableObject_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference, FSM_LEN}, /* children */
-    {2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor, FSM_LEN}, /* attributes */
-    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference, FSM_LEN}, /* slot_variables */
-    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_RegisteredSaver, FSM_LEN}, /* registered_saver */
-    {5, FSM_KIND_MESSAGE, 0, FSM_MSG_BoolValue, FSM_LEN}, /* has_checkpoint_values */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference}, /* children */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor}, /* attributes */
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference}, /* slot_variables */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_RegisteredSaver}, /* registered_saver */
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, 0, FSM_MSG_BoolValue}, /* has_checkpoint_values */
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* node_id */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* local_name */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* node_id */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* local_name */
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* name */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* full_name */
-    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* checkpoint_key */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* full_name */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* checkpoint_key */
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* original_variable_node_id */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* slot_name */
-    {3, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* slot_variable_node_id */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* original_variable_node_id */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* slot_name */
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* slot_variable_node_id */
 };
 
 static const fsm_field_def FSM_MSG_TupleValue_fields[] = {
-    {1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_StructuredValue, FSM_LEN}, /* values */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_StructuredValue}, /* values */
 };
 
 static const fsm_field_def FSM_MSG_TypeSpecProto_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* type_spec_class */
-    {2, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue, FSM_LEN}, /* type_state */
-    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* type_spec_class_name */
-    {4, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* num_flat_components */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* type_spec_class */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* type_state */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* type_spec_class_name */
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* num_flat_components */
 };
 
 static const fsm_field_def FSM_MSG_VariableDef_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* variable_name */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* initializer_name */
-    {3, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* snapshot_name */
-    {4, FSM_KIND_MESSAGE, 0, FSM_MSG_SaveSliceInfoDef, FSM_LEN}, /* save_slice_info_def */
-    {5, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* is_resource */
-    {6, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* initial_value_name */
-    {7, FSM_KIND_BOOL, 0, 0, FSM_VARINT}, /* trainable */
-    {8, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* synchronization */
-    {9, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* aggregation */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* variable_name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* initializer_name */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* snapshot_name */
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_SaveSliceInfoDef}, /* save_slice_info_def */
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_resource */
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* initial_value_name */
+    [7] = {7 << 3 | FSM_VARINT, 7, 8, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* trainable */
+    [8] = {8 << 3 | FSM_VARINT, 8, 9, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* synchronization */
+    [9] = {9 << 3 | FSM_VARINT, 9, 10, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* aggregation */
 };
 
 static const fsm_field_def FSM_MSG_VariantTensorDataProto_fields[] = {
-    {1, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* type_name */
-    {2, FSM_KIND_BYTES, 0, 0, FSM_LEN}, /* metadata */
-    {3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorProto, FSM_LEN}, /* tensors */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* type_name */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* metadata */
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorProto}, /* tensors */
 };
 
 static const fsm_field_def FSM_MSG_VersionDef_fields[] = {
-    {1, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* producer */
-    {2, FSM_KIND_INT32, 0, 0, FSM_VARINT}, /* min_consumer */
-    {3, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0, FSM_LEN}, /* bad_consumers */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* producer */
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* min_consumer */
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0}, /* bad_consumers */
 };
 
 const fsm_message_def fsm_schema[FSM_N_MESSAGES] = {
-    [FSM_MSG_Any] = {"Any", FSM_MSG_Any_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_AssetFileDef] = {"AssetFileDef", FSM_MSG_AssetFileDef_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_AttrValue] = {"AttrValue", FSM_MSG_AttrValue_fields, 10, 0x3ff,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [7] = 7, [8] = 8, [9] = 9, [10] = 10}},
-    [FSM_MSG_AttrValue_ListValue] = {"AttrValue.ListValue", FSM_MSG_AttrValue_ListValue_fields, 8, 0x0,
-        {[2] = 1, [3] = 2, [4] = 3, [5] = 4, [6] = 5, [7] = 6, [8] = 7, [9] = 8}},
-    [FSM_MSG_BoolValue] = {"BoolValue", FSM_MSG_BoolValue_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_BoundedTensorSpecProto] = {"BoundedTensorSpecProto", FSM_MSG_BoundedTensorSpecProto_fields, 5, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5}},
-    [FSM_MSG_BundleEntryProto] = {"BundleEntryProto", FSM_MSG_BundleEntryProto_fields, 7, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [7] = 7}},
-    [FSM_MSG_BundleHeaderProto] = {"BundleHeaderProto", FSM_MSG_BundleHeaderProto_fields, 3, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3}},
-    [FSM_MSG_CapturedTensor] = {"CapturedTensor", FSM_MSG_CapturedTensor_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_CollectionDef] = {"CollectionDef", FSM_MSG_CollectionDef_fields, 5, 0x1f,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5}},
-    [FSM_MSG_CollectionDef_AnyList] = {"CollectionDef.AnyList", FSM_MSG_CollectionDef_AnyList_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_CollectionDef_BytesList] = {"CollectionDef.BytesList", FSM_MSG_CollectionDef_BytesList_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_CollectionDef_FloatList] = {"CollectionDef.FloatList", FSM_MSG_CollectionDef_FloatList_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_CollectionDef_Int64List] = {"CollectionDef.Int64List", FSM_MSG_CollectionDef_Int64List_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_CollectionDef_NodeList] = {"CollectionDef.NodeList", FSM_MSG_CollectionDef_NodeList_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_DictValue] = {"DictValue", FSM_MSG_DictValue_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_DictValue_FieldsEntry] = {"DictValue.FieldsEntry", FSM_MSG_DictValue_FieldsEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_FingerprintDef] = {"FingerprintDef", FSM_MSG_FingerprintDef_fields, 7, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [7] = 7}},
-    [FSM_MSG_FullTypeDef] = {"FullTypeDef", FSM_MSG_FullTypeDef_fields, 4, 0xc,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4}},
-    [FSM_MSG_FunctionDef] = {"FunctionDef", FSM_MSG_FunctionDef_fields, 7, 0x0,
-        {[1] = 1, [3] = 2, [4] = 3, [5] = 4, [6] = 5, [7] = 6, [8] = 7}},
-    [FSM_MSG_FunctionDef_ArgAttrEntry] = {"FunctionDef.ArgAttrEntry", FSM_MSG_FunctionDef_ArgAttrEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_FunctionDef_ArgAttrs] = {"FunctionDef.ArgAttrs", FSM_MSG_FunctionDef_ArgAttrs_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_FunctionDef_ArgAttrs_AttrEntry] = {"FunctionDef.ArgAttrs.AttrEntry", FSM_MSG_FunctionDef_ArgAttrs_AttrEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_FunctionDef_AttrEntry] = {"FunctionDef.AttrEntry", FSM_MSG_FunctionDef_AttrEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_FunctionDef_ControlRetEntry] = {"FunctionDef.ControlRetEntry", FSM_MSG_FunctionDef_ControlRetEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry] = {"FunctionDef.ResourceArgUniqueIdEntry", FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_FunctionDef_RetEntry] = {"FunctionDef.RetEntry", FSM_MSG_FunctionDef_RetEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_FunctionDefLibrary] = {"FunctionDefLibrary", FSM_MSG_FunctionDefLibrary_fields, 3, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3}},
-    [FSM_MSG_FunctionSpec] = {"FunctionSpec", FSM_MSG_FunctionSpec_fields, 4, 0x0,
-        {[1] = 1, [2] = 2, [5] = 3, [6] = 4}},
-    [FSM_MSG_GradientDef] = {"GradientDef", FSM_MSG_GradientDef_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_GraphDebugInfo] = {"GraphDebugInfo", FSM_MSG_GraphDebugInfo_fields, 5, 0x0,
-        {[1] = 1, [2] = 2, [4] = 3, [5] = 4, [6] = 5}},
-    [FSM_MSG_GraphDebugInfo_FileLineCol] = {"GraphDebugInfo.FileLineCol", FSM_MSG_GraphDebugInfo_FileLineCol_fields, 5, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5}},
-    [FSM_MSG_GraphDebugInfo_FramesByIdEntry] = {"GraphDebugInfo.FramesByIdEntry", FSM_MSG_GraphDebugInfo_FramesByIdEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_GraphDebugInfo_NameToTraceIdEntry] = {"GraphDebugInfo.NameToTraceIdEntry", FSM_MSG_GraphDebugInfo_NameToTraceIdEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_GraphDebugInfo_StackTrace] = {"GraphDebugInfo.StackTrace", FSM_MSG_GraphDebugInfo_StackTrace_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_GraphDebugInfo_TracesByIdEntry] = {"GraphDebugInfo.TracesByIdEntry", FSM_MSG_GraphDebugInfo_TracesByIdEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_GraphDebugInfo_TracesEntry] = {"GraphDebugInfo.TracesEntry", FSM_MSG_GraphDebugInfo_TracesEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_GraphDef] = {"GraphDef", FSM_MSG_GraphDef_fields, 5, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5}},
-    [FSM_MSG_ListValue] = {"ListValue", FSM_MSG_ListValue_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_MetaGraphDef] = {"MetaGraphDef", FSM_MSG_MetaGraphDef_fields, 7, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [7] = 7}},
-    [FSM_MSG_MetaGraphDef_CollectionDefEntry] = {"MetaGraphDef.CollectionDefEntry", FSM_MSG_MetaGraphDef_CollectionDefEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_MetaGraphDef_MetaInfoDef] = {"MetaGraphDef.MetaInfoDef", FSM_MSG_MetaGraphDef_MetaInfoDef_fields, 8, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [7] = 7, [8] = 8}},
-    [FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry] = {"MetaGraphDef.MetaInfoDef.FunctionAliasesEntry", FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_MetaGraphDef_SignatureDefEntry] = {"MetaGraphDef.SignatureDefEntry", FSM_MSG_MetaGraphDef_SignatureDefEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_NameAttrList] = {"NameAttrList", FSM_MSG_NameAttrList_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_NameAttrList_AttrEntry] = {"NameAttrList.AttrEntry", FSM_MSG_NameAttrList_AttrEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_NamedTupleValue] = {"NamedTupleValue", FSM_MSG_NamedTupleValue_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_NodeDef] = {"NodeDef", FSM_MSG_NodeDef_fields, 7, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [7] = 7}},
-    [FSM_MSG_NodeDef_AttrEntry] = {"NodeDef.AttrEntry", FSM_MSG_NodeDef_AttrEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_NodeDef_ExperimentalDebugInfo] = {"NodeDef.ExperimentalDebugInfo", FSM_MSG_NodeDef_ExperimentalDebugInfo_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_NoneValue] = {"NoneValue", NULL, 0, 0x0,
-        {0}},
-    [FSM_MSG_OpDef] = {"OpDef", FSM_MSG_OpDef_fields, 13, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [8] = 7, [16] = 8, [17] = 9, [18] = 10, [19] = 11, [20] = 12, [21] = 13}},
-    [FSM_MSG_OpDef_ArgDef] = {"OpDef.ArgDef", FSM_MSG_OpDef_ArgDef_fields, 9, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [7] = 7, [16] = 8, [17] = 9}},
-    [FSM_MSG_OpDef_AttrDef] = {"OpDef.AttrDef", FSM_MSG_OpDef_AttrDef_fields, 7, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [7] = 7}},
-    [FSM_MSG_OpDeprecation] = {"OpDeprecation", FSM_MSG_OpDeprecation_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_OpList] = {"OpList", FSM_MSG_OpList_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_PairValue] = {"PairValue", FSM_MSG_PairValue_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_RegisteredGradient] = {"RegisteredGradient", FSM_MSG_RegisteredGradient_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_RegisteredSaver] = {"RegisteredSaver", FSM_MSG_RegisteredSaver_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_ResourceHandleProto] = {"ResourceHandleProto", FSM_MSG_ResourceHandleProto_fields, 6, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6}},
-    [FSM_MSG_ResourceHandleProto_DtypeAndShape] = {"ResourceHandleProto.DtypeAndShape", FSM_MSG_ResourceHandleProto_DtypeAndShape_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_SaveSliceInfoDef] = {"SaveSliceInfoDef", FSM_MSG_SaveSliceInfoDef_fields, 4, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4}},
-    [FSM_MSG_SaveableObject] = {"SaveableObject", FSM_MSG_SaveableObject_fields, 2, 0x0,
-        {[2] = 1, [3] = 2}},
-    [FSM_MSG_SavedAsset] = {"SavedAsset", FSM_MSG_SavedAsset_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_SavedBareConcreteFunction] = {"SavedBareConcreteFunction", FSM_MSG_SavedBareConcreteFunction_fields, 4, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4}},
-    [FSM_MSG_SavedConcreteFunction] = {"SavedConcreteFunction", FSM_MSG_SavedConcreteFunction_fields, 3, 0x0,
-        {[2] = 1, [3] = 2, [4] = 3}},
-    [FSM_MSG_SavedConstant] = {"SavedConstant", FSM_MSG_SavedConstant_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_SavedFunction] = {"SavedFunction", FSM_MSG_SavedFunction_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_SavedModel] = {"SavedModel", FSM_MSG_SavedModel_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_SavedObject] = {"SavedObject", FSM_MSG_SavedObject_fields, 15, 0x5fc,
-        {[1] = 1, [3] = 2, [4] = 3, [5] = 4, [6] = 5, [7] = 6, [8] = 7, [9] = 8, [10] = 9, [11] = 10, [12] = 11, [13] = 12, [14] = 13, [15] = 14, [16] = 15}},
-    [FSM_MSG_SavedObject_SaveableObjectsEntry] = {"SavedObject.SaveableObjectsEntry", FSM_MSG_SavedObject_SaveableObjectsEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_SavedObjectGraph] = {"SavedObjectGraph", FSM_MSG_SavedObjectGraph_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry] = {"SavedObjectGraph.ConcreteFunctionsEntry", FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_SavedResource] = {"SavedResource", FSM_MSG_SavedResource_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_SavedUserObject] = {"SavedUserObject", FSM_MSG_SavedUserObject_fields, 3, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3}},
-    [FSM_MSG_SavedVariable] = {"SavedVariable", FSM_MSG_SavedVariable_fields, 8, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [7] = 7, [8] = 8}},
-    [FSM_MSG_SaverDef] = {"SaverDef", FSM_MSG_SaverDef_fields, 7, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [7] = 7}},
-    [FSM_MSG_SignatureDef] = {"SignatureDef", FSM_MSG_SignatureDef_fields, 4, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4}},
-    [FSM_MSG_SignatureDef_DefaultsEntry] = {"SignatureDef.DefaultsEntry", FSM_MSG_SignatureDef_DefaultsEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_SignatureDef_InputsEntry] = {"SignatureDef.InputsEntry", FSM_MSG_SignatureDef_InputsEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_SignatureDef_OutputsEntry] = {"SignatureDef.OutputsEntry", FSM_MSG_SignatureDef_OutputsEntry_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_StructuredValue] = {"StructuredValue", FSM_MSG_StructuredValue_fields, 16, 0xffff,
-        {[1] = 1, [11] = 2, [12] = 3, [13] = 4, [14] = 5, [31] = 6, [32] = 7, [33] = 8, [34] = 9, [35] = 10, [51] = 11, [52] = 12, [53] = 13, [54] = 14, [55] = 15, [56] = 16}},
-    [FSM_MSG_TensorInfo] = {"TensorInfo", FSM_MSG_TensorInfo_fields, 5, 0x19,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5}},
-    [FSM_MSG_TensorInfo_CompositeTensor] = {"TensorInfo.CompositeTensor", FSM_MSG_TensorInfo_CompositeTensor_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_TensorInfo_CooSparse] = {"TensorInfo.CooSparse", FSM_MSG_TensorInfo_CooSparse_fields, 3, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3}},
-    [FSM_MSG_TensorProto] = {"TensorProto", FSM_MSG_TensorProto_fields, 18, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [7] = 7, [8] = 8, [9] = 9, [10] = 10, [11] = 11, [12] = 12, [13] = 13, [14] = 14, [15] = 15, [16] = 16, [17] = 17, [18] = 18}},
-    [FSM_MSG_TensorShapeProto] = {"TensorShapeProto", FSM_MSG_TensorShapeProto_fields, 2, 0x0,
-        {[2] = 1, [3] = 2}},
-    [FSM_MSG_TensorShapeProto_Dim] = {"TensorShapeProto.Dim", FSM_MSG_TensorShapeProto_Dim_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_TensorSliceProto] = {"TensorSliceProto", FSM_MSG_TensorSliceProto_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_TensorSliceProto_Extent] = {"TensorSliceProto.Extent", FSM_MSG_TensorSliceProto_Extent_fields, 2, 0x2,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_TensorSpecProto] = {"TensorSpecProto", FSM_MSG_TensorSpecProto_fields, 3, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3}},
-    [FSM_MSG_TrackableObjectGraph] = {"TrackableObjectGraph", FSM_MSG_TrackableObjectGraph_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_TrackableObjectGraph_TrackableObject] = {"TrackableObjectGraph.TrackableObject", FSM_MSG_TrackableObjectGraph_TrackableObject_fields, 5, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5}},
-    [FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference] = {"TrackableObjectGraph.TrackableObject.ObjectReference", FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference_fields, 2, 0x0,
-        {[1] = 1, [2] = 2}},
-    [FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor] = {"TrackableObjectGraph.TrackableObject.SerializedTensor", FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor_fields, 3, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3}},
-    [FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference] = {"TrackableObjectGraph.TrackableObject.SlotVariableReference", FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference_fields, 3, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3}},
-    [FSM_MSG_TupleValue] = {"TupleValue", FSM_MSG_TupleValue_fields, 1, 0x0,
-        {[1] = 1}},
-    [FSM_MSG_TypeSpecProto] = {"TypeSpecProto", FSM_MSG_TypeSpecProto_fields, 4, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4}},
-    [FSM_MSG_VariableDef] = {"VariableDef", FSM_MSG_VariableDef_fields, 9, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [7] = 7, [8] = 8, [9] = 9}},
-    [FSM_MSG_VariantTensorDataProto] = {"VariantTensorDataProto", FSM_MSG_VariantTensorDataProto_fields, 3, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3}},
-    [FSM_MSG_VersionDef] = {"VersionDef", FSM_MSG_VersionDef_fields, 3, 0x0,
-        {[1] = 1, [2] = 2, [3] = 3}},
+    [FSM_MSG_Any] = {"Any", FSM_MSG_Any_fields, 3, 0x0},
+    [FSM_MSG_AssetFileDef] = {"AssetFileDef", FSM_MSG_AssetFileDef_fields, 3, 0x0},
+    [FSM_MSG_AttrValue] = {"AttrValue", FSM_MSG_AttrValue_fields, 11, 0x7fe},
+    [FSM_MSG_AttrValue_ListValue] = {"AttrValue.ListValue", FSM_MSG_AttrValue_ListValue_fields, 10, 0x0},
+    [FSM_MSG_BoolValue] = {"BoolValue", FSM_MSG_BoolValue_fields, 2, 0x0},
+    [FSM_MSG_BoundedTensorSpecProto] = {"BoundedTensorSpecProto", FSM_MSG_BoundedTensorSpecProto_fields, 6, 0x0},
+    [FSM_MSG_BundleEntryProto] = {"BundleEntryProto", FSM_MSG_BundleEntryProto_fields, 8, 0x0},
+    [FSM_MSG_BundleHeaderProto] = {"BundleHeaderProto", FSM_MSG_BundleHeaderProto_fields, 4, 0x0},
+    [FSM_MSG_CapturedTensor] = {"CapturedTensor", FSM_MSG_CapturedTensor_fields, 3, 0x0},
+    [FSM_MSG_CollectionDef] = {"CollectionDef", FSM_MSG_CollectionDef_fields, 6, 0x3e},
+    [FSM_MSG_CollectionDef_AnyList] = {"CollectionDef.AnyList", FSM_MSG_CollectionDef_AnyList_fields, 2, 0x0},
+    [FSM_MSG_CollectionDef_BytesList] = {"CollectionDef.BytesList", FSM_MSG_CollectionDef_BytesList_fields, 2, 0x0},
+    [FSM_MSG_CollectionDef_FloatList] = {"CollectionDef.FloatList", FSM_MSG_CollectionDef_FloatList_fields, 2, 0x0},
+    [FSM_MSG_CollectionDef_Int64List] = {"CollectionDef.Int64List", FSM_MSG_CollectionDef_Int64List_fields, 2, 0x0},
+    [FSM_MSG_CollectionDef_NodeList] = {"CollectionDef.NodeList", FSM_MSG_CollectionDef_NodeList_fields, 2, 0x0},
+    [FSM_MSG_DictValue] = {"DictValue", FSM_MSG_DictValue_fields, 2, 0x0},
+    [FSM_MSG_DictValue_FieldsEntry] = {"DictValue.FieldsEntry", FSM_MSG_DictValue_FieldsEntry_fields, 3, 0x0},
+    [FSM_MSG_FingerprintDef] = {"FingerprintDef", FSM_MSG_FingerprintDef_fields, 8, 0x0},
+    [FSM_MSG_FullTypeDef] = {"FullTypeDef", FSM_MSG_FullTypeDef_fields, 5, 0x18},
+    [FSM_MSG_FunctionDef] = {"FunctionDef", FSM_MSG_FunctionDef_fields, 9, 0x0},
+    [FSM_MSG_FunctionDef_ArgAttrEntry] = {"FunctionDef.ArgAttrEntry", FSM_MSG_FunctionDef_ArgAttrEntry_fields, 3, 0x0},
+    [FSM_MSG_FunctionDef_ArgAttrs] = {"FunctionDef.ArgAttrs", FSM_MSG_FunctionDef_ArgAttrs_fields, 2, 0x0},
+    [FSM_MSG_FunctionDef_ArgAttrs_AttrEntry] = {"FunctionDef.ArgAttrs.AttrEntry", FSM_MSG_FunctionDef_ArgAttrs_AttrEntry_fields, 3, 0x0},
+    [FSM_MSG_FunctionDef_AttrEntry] = {"FunctionDef.AttrEntry", FSM_MSG_FunctionDef_AttrEntry_fields, 3, 0x0},
+    [FSM_MSG_FunctionDef_ControlRetEntry] = {"FunctionDef.ControlRetEntry", FSM_MSG_FunctionDef_ControlRetEntry_fields, 3, 0x0},
+    [FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry] = {"FunctionDef.ResourceArgUniqueIdEntry", FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry_fields, 3, 0x0},
+    [FSM_MSG_FunctionDef_RetEntry] = {"FunctionDef.RetEntry", FSM_MSG_FunctionDef_RetEntry_fields, 3, 0x0},
+    [FSM_MSG_FunctionDefLibrary] = {"FunctionDefLibrary", FSM_MSG_FunctionDefLibrary_fields, 4, 0x0},
+    [FSM_MSG_FunctionSpec] = {"FunctionSpec", FSM_MSG_FunctionSpec_fields, 7, 0x0},
+    [FSM_MSG_GradientDef] = {"GradientDef", FSM_MSG_GradientDef_fields, 3, 0x0},
+    [FSM_MSG_GraphDebugInfo] = {"GraphDebugInfo", FSM_MSG_GraphDebugInfo_fields, 7, 0x0},
+    [FSM_MSG_GraphDebugInfo_FileLineCol] = {"GraphDebugInfo.FileLineCol", FSM_MSG_GraphDebugInfo_FileLineCol_fields, 6, 0x0},
+    [FSM_MSG_GraphDebugInfo_FramesByIdEntry] = {"GraphDebugInfo.FramesByIdEntry", FSM_MSG_GraphDebugInfo_FramesByIdEntry_fields, 3, 0x0},
+    [FSM_MSG_GraphDebugInfo_NameToTraceIdEntry] = {"GraphDebugInfo.NameToTraceIdEntry", FSM_MSG_GraphDebugInfo_NameToTraceIdEntry_fields, 3, 0x0},
+    [FSM_MSG_GraphDebugInfo_StackTrace] = {"GraphDebugInfo.StackTrace", FSM_MSG_GraphDebugInfo_StackTrace_fields, 3, 0x0},
+    [FSM_MSG_GraphDebugInfo_TracesByIdEntry] = {"GraphDebugInfo.TracesByIdEntry", FSM_MSG_GraphDebugInfo_TracesByIdEntry_fields, 3, 0x0},
+    [FSM_MSG_GraphDebugInfo_TracesEntry] = {"GraphDebugInfo.TracesEntry", FSM_MSG_GraphDebugInfo_TracesEntry_fields, 3, 0x0},
+    [FSM_MSG_GraphDef] = {"GraphDef", FSM_MSG_GraphDef_fields, 6, 0x0},
+    [FSM_MSG_ListValue] = {"ListValue", FSM_MSG_ListValue_fields, 2, 0x0},
+    [FSM_MSG_MetaGraphDef] = {"MetaGraphDef", FSM_MSG_MetaGraphDef_fields, 8, 0x0},
+    [FSM_MSG_MetaGraphDef_CollectionDefEntry] = {"MetaGraphDef.CollectionDefEntry", FSM_MSG_MetaGraphDef_CollectionDefEntry_fields, 3, 0x0},
+    [FSM_MSG_MetaGraphDef_MetaInfoDef] = {"MetaGraphDef.MetaInfoDef", FSM_MSG_MetaGraphDef_MetaInfoDef_fields, 9, 0x0},
+    [FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry] = {"MetaGraphDef.MetaInfoDef.FunctionAliasesEntry", FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry_fields, 3, 0x0},
+    [FSM_MSG_MetaGraphDef_SignatureDefEntry] = {"MetaGraphDef.SignatureDefEntry", FSM_MSG_MetaGraphDef_SignatureDefEntry_fields, 3, 0x0},
+    [FSM_MSG_NameAttrList] = {"NameAttrList", FSM_MSG_NameAttrList_fields, 3, 0x0},
+    [FSM_MSG_NameAttrList_AttrEntry] = {"NameAttrList.AttrEntry", FSM_MSG_NameAttrList_AttrEntry_fields, 3, 0x0},
+    [FSM_MSG_NamedTupleValue] = {"NamedTupleValue", FSM_MSG_NamedTupleValue_fields, 3, 0x0},
+    [FSM_MSG_NodeDef] = {"NodeDef", FSM_MSG_NodeDef_fields, 8, 0x0},
+    [FSM_MSG_NodeDef_AttrEntry] = {"NodeDef.AttrEntry", FSM_MSG_NodeDef_AttrEntry_fields, 3, 0x0},
+    [FSM_MSG_NodeDef_ExperimentalDebugInfo] = {"NodeDef.ExperimentalDebugInfo", FSM_MSG_NodeDef_ExperimentalDebugInfo_fields, 3, 0x0},
+    [FSM_MSG_NoneValue] = {"NoneValue", NULL, 0, 0x0},
+    [FSM_MSG_OpDef] = {"OpDef", FSM_MSG_OpDef_fields, 22, 0x0},
+    [FSM_MSG_OpDef_ArgDef] = {"OpDef.ArgDef", FSM_MSG_OpDef_ArgDef_fields, 18, 0x0},
+    [FSM_MSG_OpDef_AttrDef] = {"OpDef.AttrDef", FSM_MSG_OpDef_AttrDef_fields, 8, 0x0},
+    [FSM_MSG_OpDeprecation] = {"OpDeprecation", FSM_MSG_OpDeprecation_fields, 3, 0x0},
+    [FSM_MSG_OpList] = {"OpList", FSM_MSG_OpList_fields, 2, 0x0},
+    [FSM_MSG_PairValue] = {"PairValue", FSM_MSG_PairValue_fields, 3, 0x0},
+    [FSM_MSG_RegisteredGradient] = {"RegisteredGradient", FSM_MSG_RegisteredGradient_fields, 3, 0x0},
+    [FSM_MSG_RegisteredSaver] = {"RegisteredSaver", FSM_MSG_RegisteredSaver_fields, 3, 0x0},
+    [FSM_MSG_ResourceHandleProto] = {"ResourceHandleProto", FSM_MSG_ResourceHandleProto_fields, 7, 0x0},
+    [FSM_MSG_ResourceHandleProto_DtypeAndShape] = {"ResourceHandleProto.DtypeAndShape", FSM_MSG_ResourceHandleProto_DtypeAndShape_fields, 3, 0x0},
+    [FSM_MSG_SaveSliceInfoDef] = {"SaveSliceInfoDef", FSM_MSG_SaveSliceInfoDef_fields, 5, 0x0},
+    [FSM_MSG_SaveableObject] = {"SaveableObject", FSM_MSG_SaveableObject_fields, 4, 0x0},
+    [FSM_MSG_SavedAsset] = {"SavedAsset", FSM_MSG_SavedAsset_fields, 2, 0x0},
+    [FSM_MSG_SavedBareConcreteFunction] = {"SavedBareConcreteFunction", FSM_MSG_SavedBareConcreteFunction_fields, 5, 0x0},
+    [FSM_MSG_SavedConcreteFunction] = {"SavedConcreteFunction", FSM_MSG_SavedConcreteFunction_fields, 5, 0x0},
+    [FSM_MSG_SavedConstant] = {"SavedConstant", FSM_MSG_SavedConstant_fields, 2, 0x0},
+    [FSM_MSG_SavedFunction] = {"SavedFunction", FSM_MSG_SavedFunction_fields, 3, 0x0},
+    [FSM_MSG_SavedModel] = {"SavedModel", FSM_MSG_SavedModel_fields, 3, 0x0},
+    [FSM_MSG_SavedObject] = {"SavedObject", FSM_MSG_SavedObject_fields, 17, 0x17f0},
+    [FSM_MSG_SavedObject_SaveableObjectsEntry] = {"SavedObject.SaveableObjectsEntry", FSM_MSG_SavedObject_SaveableObjectsEntry_fields, 3, 0x0},
+    [FSM_MSG_SavedObjectGraph] = {"SavedObjectGraph", FSM_MSG_SavedObjectGraph_fields, 3, 0x0},
+    [FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry] = {"SavedObjectGraph.ConcreteFunctionsEntry", FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry_fields, 3, 0x0},
+    [FSM_MSG_SavedResource] = {"SavedResource", FSM_MSG_SavedResource_fields, 2, 0x0},
+    [FSM_MSG_SavedUserObject] = {"SavedUserObject", FSM_MSG_SavedUserObject_fields, 4, 0x0},
+    [FSM_MSG_SavedVariable] = {"SavedVariable", FSM_MSG_SavedVariable_fields, 9, 0x0},
+    [FSM_MSG_SaverDef] = {"SaverDef", FSM_MSG_SaverDef_fields, 8, 0x0},
+    [FSM_MSG_SignatureDef] = {"SignatureDef", FSM_MSG_SignatureDef_fields, 5, 0x0},
+    [FSM_MSG_SignatureDef_DefaultsEntry] = {"SignatureDef.DefaultsEntry", FSM_MSG_SignatureDef_DefaultsEntry_fields, 3, 0x0},
+    [FSM_MSG_SignatureDef_InputsEntry] = {"SignatureDef.InputsEntry", FSM_MSG_SignatureDef_InputsEntry_fields, 3, 0x0},
+    [FSM_MSG_SignatureDef_OutputsEntry] = {"SignatureDef.OutputsEntry", FSM_MSG_SignatureDef_OutputsEntry_fields, 3, 0x0},
+    [FSM_MSG_StructuredValue] = {"StructuredValue", FSM_MSG_StructuredValue_fields, 57, 0x1f8000f80007802},
+    [FSM_MSG_TensorInfo] = {"TensorInfo", FSM_MSG_TensorInfo_fields, 6, 0x32},
+    [FSM_MSG_TensorInfo_CompositeTensor] = {"TensorInfo.CompositeTensor", FSM_MSG_TensorInfo_CompositeTensor_fields, 3, 0x0},
+    [FSM_MSG_TensorInfo_CooSparse] = {"TensorInfo.CooSparse", FSM_MSG_TensorInfo_CooSparse_fields, 4, 0x0},
+    [FSM_MSG_TensorProto] = {"TensorProto", FSM_MSG_TensorProto_fields, 19, 0x0},
+    [FSM_MSG_TensorShapeProto] = {"TensorShapeProto", FSM_MSG_TensorShapeProto_fields, 4, 0x0},
+    [FSM_MSG_TensorShapeProto_Dim] = {"TensorShapeProto.Dim", FSM_MSG_TensorShapeProto_Dim_fields, 3, 0x0},
+    [FSM_MSG_TensorSliceProto] = {"TensorSliceProto", FSM_MSG_TensorSliceProto_fields, 2, 0x0},
+    [FSM_MSG_TensorSliceProto_Extent] = {"TensorSliceProto.Extent", FSM_MSG_TensorSliceProto_Extent_fields, 3, 0x4},
+    [FSM_MSG_TensorSpecProto] = {"TensorSpecProto", FSM_MSG_TensorSpecProto_fields, 4, 0x0},
+    [FSM_MSG_TrackableObjectGraph] = {"TrackableObjectGraph", FSM_MSG_TrackableObjectGraph_fields, 2, 0x0},
+    [FSM_MSG_TrackableObjectGraph_TrackableObject] = {"TrackableObjectGraph.TrackableObject", FSM_MSG_TrackableObjectGraph_TrackableObject_fields, 6, 0x0},
+    [FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference] = {"TrackableObjectGraph.TrackableObject.ObjectReference", FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference_fields, 3, 0x0},
+    [FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor] = {"TrackableObjectGraph.TrackableObject.SerializedTensor", FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor_fields, 4, 0x0},
+    [FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference] = {"TrackableObjectGraph.TrackableObject.SlotVariableReference", FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference_fields, 4, 0x0},
+    [FSM_MSG_TupleValue] = {"TupleValue", FSM_MSG_TupleValue_fields, 2, 0x0},
+    [FSM_MSG_TypeSpecProto] = {"TypeSpecProto", FSM_MSG_TypeSpecProto_fields, 5, 0x0},
+    [FSM_MSG_VariableDef] = {"VariableDef", FSM_MSG_VariableDef_fields, 10, 0x0},
+    [FSM_MSG_VariantTensorDataProto] = {"VariantTensorDataProto", FSM_MSG_VariantTensorDataProto_fields, 4, 0x0},
+    [FSM_MSG_VersionDef] = {"VersionDef", FSM_MSG_VersionDef_fields, 4, 0x0},
 };

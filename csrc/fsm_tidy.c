@@ -31,7 +31,7 @@ static bool reserve(void **items, size_t *max, size_t size, size_t n) {
 }
 
 fsm_map_key fsm_tidy_key(const fsm_message_def *m, const uint8_t *p, const uint8_t *end) {
-  fsm_kind kind = (fsm_kind)m->fields[0].kind;
+  fsm_kind kind = (fsm_kind)m->fields[FSM_ENTRY_KEY].kind;
   uint64_t value = 0;
   p++; /* the tag */
   if (kind == FSM_KIND_FIXED64 || kind == FSM_KIND_FIXED32)
@@ -126,6 +126,15 @@ static bool packed_is_canonical(fsm_kind kind, uint8_t *p, const uint8_t *end) {
   return true;
 }
 
+/* A message of two bytes is one small number, and every second message is: a
+ * dimension, a type, a flag. Whether it is canonical. */
+static inline bool small_is_canonical(const fsm_message_def *m, const uint8_t *p) {
+  const fsm_field_def *f = &m->fields[p[0] >> 3];
+  return p[0] >> 3 < m->n_fields && f->tag == p[0] && fsm_wire_of(f) == FSM_VARINT &&
+         p[1] < 0x80 && (p[1] || !(f->flags & FSM_IMPLICIT)) &&
+         (p[1] <= 1 || f->kind != FSM_KIND_BOOL);
+}
+
 /* What stands behind the tag of field f, which begins at `start`: step over it.
  * NULL, or where canonical form ends. `value` is a scalar's, or a length. */
 static inline const uint8_t *tidy_value(fsm_tidy *t, const fsm_field_def *f,
@@ -133,7 +142,8 @@ static inline const uint8_t *tidy_value(fsm_tidy *t, const fsm_field_def *f,
                                         const uint8_t *end, unsigned depth, uint64_t *value) {
   uint8_t *p = *at;
   fsm_kind kind = (fsm_kind)f->kind;
-  if (f->wire == FSM_LEN) {
+  fsm_wire wire = fsm_wire_of(f);
+  if (wire == FSM_LEN) {
     if (!take_varint(&p, end, value) || *value > (uint64_t)(end - p))
       return start;
     *at = p + *value;
@@ -142,16 +152,19 @@ static inline const uint8_t *tidy_value(fsm_tidy *t, const fsm_field_def *f,
     if (kind != FSM_KIND_MESSAGE)
       return packed_is_canonical(kind, p, *at) ? NULL : start;
     const fsm_message_def *m = &fsm_schema[f->message];
-    return f->flags & FSM_MAP ? fsm_tidy_entry_at(t, m, start, p, *at, depth + 1)
-                              : fsm_tidy_message(t, m, p, *at, depth + 1);
+    if (f->flags & FSM_MAP)
+      return fsm_tidy_entry_at(t, m, start, p, *at, depth + 1);
+    if (*value == 2 && depth < FSM_MAX_DEPTH && small_is_canonical(m, p))
+      return NULL;
+    return fsm_tidy_message(t, m, p, *at, depth + 1);
   }
-  if (f->wire == FSM_VARINT) {
+  if (wire == FSM_VARINT) {
     if (!take_varint(&p, end, value) || fsm_kind_value(kind, *value) != *value)
       return start;
     *at = p;
     return NULL;
   }
-  size_t n = f->wire == FSM_FIXED64 ? 8 : 4;
+  size_t n = wire == FSM_FIXED64 ? 8 : 4;
   if (n > (size_t)(end - p))
     return start;
   *value = n == 8 ? fsm_load64(p) : fsm_load32(p);
@@ -163,10 +176,10 @@ const uint8_t *fsm_tidy_entry_at(fsm_tidy *t, const fsm_message_def *m, const ui
                                  uint8_t *p, const uint8_t *end, unsigned depth) {
   if (depth > FSM_MAX_DEPTH)
     return start;
-  for (int i = 0; i < 2; i++) {
+  for (int i = FSM_ENTRY_KEY; i <= FSM_ENTRY_VALUE; i++) {
     const fsm_field_def *f = &m->fields[i];
     uint64_t value;
-    if (p == end || *p != (f->number << 3 | f->wire))
+    if (p == end || *p != f->tag)
       return start;
     p++;
     const uint8_t *stop = tidy_value(t, f, start, &p, end, depth, &value);
@@ -178,8 +191,9 @@ const uint8_t *fsm_tidy_entry_at(fsm_tidy *t, const fsm_message_def *m, const ui
 
 const uint8_t *fsm_tidy_message(fsm_tidy *t, const fsm_message_def *m, uint8_t *p,
                                 const uint8_t *end, unsigned depth) {
-  unsigned last = 0;
-  bool member = false, unsorted = false;
+  unsigned next = 0; /* no field with a lower number may come */
+  const fsm_field_def *last = NULL, *unsorted = NULL;
+  uint8_t member = 0;
   uint8_t *run = p;
   fsm_map_key previous = {NULL, 0};
   if (depth > FSM_MAX_DEPTH)
@@ -187,42 +201,34 @@ const uint8_t *fsm_tidy_message(fsm_tidy *t, const fsm_message_def *m, uint8_t *
   while (p < end) {
     uint8_t *start = p;
     uint64_t tag, value;
-    if (!take_varint(&p, end, &tag) || tag >> 3 >= FSM_MAX_NUMBER)
+    if (!take_varint(&p, end, &tag) || tag >> 3 >= m->n_fields)
       return start;
-    unsigned order = m->by_number[tag >> 3];
-    if (!order)
+    const fsm_field_def *f = &m->fields[tag >> 3];
+    if (f->tag != tag || f->number < next || f->flags & member)
       return start;
-    const fsm_field_def *f = &m->fields[order - 1];
-    bool many = (f->flags & (FSM_REPEATED | FSM_PACKED)) == FSM_REPEATED;
-    if ((tag & 7) != f->wire || order < last || (order == last && !many))
-      return start;
-    if (f->flags & FSM_ONEOF) {
-      if (member)
-        return start;
-      member = true;
-    }
-    if (unsorted && order != last) {
-      if (!sort_run(t, &fsm_schema[m->fields[last - 1].message], run, start))
+    if (unsorted && f != unsorted) {
+      if (!sort_run(t, &fsm_schema[unsorted->message], run, start))
         return run;
-      unsorted = false;
+      unsorted = NULL;
     }
     const uint8_t *stop = tidy_value(t, f, start, &p, end, depth, &value);
     if (stop)
       return stop;
-    if (!value && f->kind != FSM_KIND_MESSAGE && !(f->flags & (FSM_PRESENCE | FSM_REPEATED)))
-      return start;
     if (f->flags & FSM_MAP) {
       fsm_map_key key = fsm_tidy_key(&fsm_schema[f->message], p - value, p);
-      if (order != last)
+      if (f != last)
         run = start;
       else if (fsm_map_key_compare(&previous, &key) >= 0)
-        unsorted = true;
+        unsorted = f;
       previous = key;
+    } else if (f->flags & FSM_IMPLICIT && !value) {
+      return start;
     }
-    last = order;
+    member |= f->flags & FSM_ONEOF;
+    next = f->next;
+    last = f;
   }
-  return unsorted && !sort_run(t, &fsm_schema[m->fields[last - 1].message], run, end) ? run
-                                                                                      : NULL;
+  return unsorted && !sort_run(t, &fsm_schema[unsorted->message], run, end) ? run : NULL;
 }
 
 const uint8_t *fsm_tidy_siblings(fsm_tidy *t, const fsm_field_def *f, uint8_t *p,
@@ -230,7 +236,7 @@ const uint8_t *fsm_tidy_siblings(fsm_tidy *t, const fsm_field_def *f, uint8_t *p
   for (;;) {
     uint8_t *start = p;
     uint64_t tag, length;
-    if (!take_varint(&p, end, &tag) || tag != ((uint64_t)f->number << 3 | FSM_LEN) ||
+    if (!take_varint(&p, end, &tag) || tag != f->tag ||
         !take_varint(&p, end, &length) || length > most || length > (uint64_t)(end - p) ||
         fsm_tidy_message(t, &fsm_schema[f->message], p, p + length, depth))
       return start;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 /* Where unknown fields sort: behind every known one. */
-#define UNKNOWN FSM_MAX_FIELDS
+#define UNKNOWN FSM_MAX_NUMBER
 
 enum state {
   RAW,   /* canonical as it stands in the input */
@@ -21,7 +21,7 @@ struct fsm_record {
   uint32_t head, tail;     /* BUILT: segments */
   uint32_t size;           /* canonical bytes of the whole field */
   uint32_t position;       /* among its message's fields */
-  uint8_t order;           /* index of its definition, or UNKNOWN */
+  uint8_t order;           /* its number, or UNKNOWN */
   uint8_t state;
   uint8_t wire;
   bool minimal;
@@ -265,7 +265,7 @@ static fsm_status scan_field(fsm_unit *u, const fsm_message_def *m, const uint8_
       r->state = BUILT; /* written again below: groups may hide longer forms */
     return FSM_OK;
   }
-  r->order = (uint8_t)(f - m->fields);
+  r->order = f->number;
   fsm_kind kind = (fsm_kind)f->kind;
   if (kind == FSM_KIND_MESSAGE) {
     r->state = LOOSE;
@@ -291,7 +291,7 @@ static fsm_status scan_field(fsm_unit *u, const fsm_message_def *m, const uint8_
       minimal = minimal && r->value == value;
       blank = r->value == 0;
     }
-    r->state = blank && !(f->flags & FSM_PRESENCE) ? BLANK : minimal ? RAW : BUILT;
+    r->state = blank && f->flags & FSM_IMPLICIT ? BLANK : minimal ? RAW : BUILT;
   }
   return FSM_OK;
 }
@@ -303,7 +303,7 @@ typedef struct {
   size_t first, n; /* its records */
   unsigned depth;
   bool entry;
-  uint32_t seen, twice; /* bit i: field i came once, and again */
+  uint64_t seen, twice; /* bit n: field n came once, and again */
 } scope;
 
 static fsm_status order_records(fsm_unit *u, scope *sc, fsm_chunk *out);
@@ -320,7 +320,7 @@ static fsm_status scan_span(fsm_unit *u, scope *sc, uint32_t start, uint32_t end
     r->position = (uint32_t)sc->n++;
     u->n_records++;
     if (r->order != UNKNOWN) {
-      uint32_t bit = UINT32_C(1) << r->order;
+      uint64_t bit = UINT64_C(1) << r->order;
       sc->twice |= sc->seen & bit;
       sc->seen |= bit;
     }
@@ -335,7 +335,7 @@ static inline const fsm_field_def *def_of(const scope *sc, const fsm_record *r) 
 /* Of a oneof, only the member that came last lives, from its last unbroken run
  * on: a member in between clears what came before it. */
 static void settle_oneof(fsm_unit *u, const scope *sc) {
-  uint32_t members = sc->seen & sc->m->oneof;
+  uint64_t members = sc->seen & sc->m->oneof;
   if ((members & (members - 1)) == 0)
     return;
   int winner = -1;
@@ -355,10 +355,10 @@ static void settle_oneof(fsm_unit *u, const scope *sc) {
 /* Take a map entry's key from its scanned fields, so that entries can be sorted.
  * The last key counts; an entry without one has the default. */
 static fsm_map_key key_of(const fsm_unit *u, const scope *entry) {
-  bool text = entry->m->fields[0].kind == FSM_KIND_BYTES;
+  bool text = entry->m->fields[FSM_ENTRY_KEY].kind == FSM_KIND_BYTES;
   for (size_t i = entry->n; i-- > 0;) {
     const fsm_record *r = &u->records[entry->first + i];
-    if (r->order == 0)
+    if (r->order == FSM_ENTRY_KEY)
       return text ? (fsm_map_key){u->base + r->payload, r->bytes} : (fsm_map_key){NULL, r->value};
   }
   return (fsm_map_key){text ? u->base : NULL, 0};
@@ -586,7 +586,7 @@ static fsm_status add_missing(fsm_unit *u, const scope *sc, unsigned order, fsm_
 
 static fsm_status assemble(fsm_unit *u, const scope *sc, const uint32_t *ids, fsm_chunk *out) {
   fsm_status s = FSM_OK;
-  unsigned next = 0; /* map entries: the field to come */
+  unsigned next = FSM_ENTRY_KEY; /* map entries: the field to come */
   for (size_t i = 0; i < sc->n && !s;) {
     const fsm_record *r = &u->records[sc->first + ids[i]];
     const fsm_field_def *f = def_of(sc, r);
@@ -625,7 +625,7 @@ static fsm_status assemble(fsm_unit *u, const scope *sc, const uint32_t *ids, fs
     }
     i = j;
   }
-  for (; sc->entry && next < 2 && !s; next++)
+  for (; sc->entry && next < FSM_ENTRY_END && !s; next++)
     s = add_missing(u, sc, next, out);
   return s;
 }
@@ -643,7 +643,7 @@ static fsm_status order_records(fsm_unit *u, scope *sc, fsm_chunk *out) {
   /* Runs of two spans need not touch. */
   for (size_t i = 1; i < sc->n && canonical; i++)
     canonical = records[i - 1].end == records[i].start;
-  if (sc->entry && (sc->seen != 3 || sc->n != 2))
+  if (sc->entry && (sc->n != 2 || sc->twice || records[1].order == UNKNOWN))
     canonical = false;
   if (canonical) {
     out->raw = true;

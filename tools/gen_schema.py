@@ -103,6 +103,35 @@ def ids_header(messages: list[Descriptor]) -> str:
     return "\n".join(lines)
 
 
+def field_row(m: Descriptor, f: FieldDescriptor) -> str:
+    """A fsm_field_def: see csrc/fsm_schema.h."""
+    flags = []
+    wire = WIRES.get(KINDS[f.type], "VARINT")
+    if repeats(f):
+        flags.append("FSM_REPEATED")
+    if f.message_type and is_map_entry(f.message_type):
+        flags.append("FSM_MAP")
+    if f.containing_oneof:
+        flags.append("FSM_ONEOF")
+    # Not so in GraphDebugInfo, which is of proto2: it writes a default that was set.
+    if not (repeats(f) or f.has_presence or is_map_entry(m)):
+        flags.append("FSM_IMPLICIT")
+    if repeats(f) and wire != "LEN":
+        assert f.is_packed, f.full_name
+        flags.append("FSM_PACKED")
+        wire = "LEN"
+    many = repeats(f) and "FSM_PACKED" not in flags
+    columns = [
+        f"{f.number} << 3 | FSM_{wire}",
+        str(f.number),
+        str(f.number if many else f.number + 1),
+        f"FSM_KIND_{KINDS[f.type]}",
+        " | ".join(flags) or "0",
+        c_name(f.message_type) if f.message_type else "0",
+    ]
+    return ", ".join(columns)
+
+
 def tables(messages: list[Descriptor]) -> str:
     out = [f"/* {NOTICE} */", '#include "fsm_schema.h"', ""]
     for m in messages:
@@ -111,38 +140,17 @@ def tables(messages: list[Descriptor]) -> str:
         assert len(m.oneofs) <= 1, m.full_name
         out.append(f"static const fsm_field_def {c_name(m)}_fields[] = {{")
         for f in sorted(m.fields, key=lambda f: f.number):
-            flags = []
-            if repeats(f):
-                flags.append("FSM_REPEATED")
-            if f.message_type and is_map_entry(f.message_type):
-                flags.append("FSM_MAP")
-            if f.containing_oneof:
-                flags.append("FSM_ONEOF")
-            # GraphDebugInfo is of proto2: it writes a default that was set.
-            if is_map_entry(m) or (f.has_presence and not f.message_type):
-                flags.append("FSM_PRESENCE")
-            message = c_name(f.message_type) if f.message_type else "0"
-            wire = WIRES.get(KINDS[f.type], "VARINT")
-            if repeats(f) and wire != "LEN":
-                assert f.is_packed, f.full_name
-                flags.append("FSM_PACKED")
-                wire = "LEN"
-            kind = f"FSM_KIND_{KINDS[f.type]}"
-            row = f"{f.number}, {kind}, {' | '.join(flags) or '0'}, {message}, FSM_{wire}"
-            out.append(f"    {{{row}}}, /* {f.name} */")
+            out.append(f"    [{f.number}] = {{{field_row(m, f)}}}, /* {f.name} */")
         out.append("};")
         out.append("")
     out.append("const fsm_message_def fsm_schema[FSM_N_MESSAGES] = {")
     for m in messages:
-        fields = sorted(m.fields, key=lambda f: f.number)
-        assert len(fields) <= 32 and all(f.number < 64 for f in fields), m.full_name
-        index = ", ".join(f"[{f.number}] = {i + 1}" for i, f in enumerate(fields))
-        rows = f"{c_name(m)}_fields" if fields else "NULL"
-        oneof = sum(1 << i for i, f in enumerate(fields) if f.containing_oneof)
-        out.append(
-            f'    [{c_name(m)}] = {{"{short_name(m)}", {rows}, {len(fields)}, {oneof:#x},'
-        )
-        out.append(f"        {{{index or '0'}}}}},")
+        n_fields = max((f.number for f in m.fields), default=-1) + 1
+        assert n_fields <= 64, m.full_name
+        rows = f"{c_name(m)}_fields" if m.fields else "NULL"
+        oneof = sum(1 << f.number for f in m.fields if f.containing_oneof)
+        row = f'"{short_name(m)}", {rows}, {n_fields}, {oneof:#x}'
+        out.append(f"    [{c_name(m)}] = {{{row}}},")
     out += ["};", ""]
     return "\n".join(out)
 
