@@ -184,6 +184,7 @@ def dtypes() -> str:
         f"{NOTICE}",
         "Source: tensorflow/core/framework/types.proto.",
         '"""',
+        "",
         "from __future__ import annotations",
         "",
         "#: DataType number -> the name that Python users know (``float32``).",
