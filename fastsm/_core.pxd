@@ -56,6 +56,20 @@ cdef extern from "fsm_src.h" nogil:
     fsm_status fsm_src_read(const fsm_src *src, uint64_t offset, void *buffer, size_t n,
                             fsm_error *e)
 
+cdef extern from "fsm_rewrite.h" nogil:
+    ctypedef struct fsm_splice:
+        pass
+
+    ctypedef struct fsm_enclosing:
+        pass
+
+    size_t fsm_rewrite_max_pieces(const fsm_src *src, size_t n_splices, size_t n_fields)
+    uint64_t fsm_rewrite_max_patch(const fsm_src *src, uint64_t data_size, size_t n_fields)
+    fsm_status fsm_rewrite(const fsm_src *src, fsm_splice *splices, size_t n_splices,
+                           fsm_enclosing *fields, size_t n_fields, const uint8_t *data,
+                           fsm_piece *pieces, size_t *n_pieces, uint8_t *patch,
+                           uint64_t *patch_size, fsm_error *e)
+
 cdef extern from "fsm_sys.h" nogil:
     int fsm_sys_exchange(const char *a, const char *b)
     int fsm_sys_allocate(int fd, uint64_t size)

@@ -9,6 +9,7 @@ from cpython.buffer cimport (
     PyBuffer_Release,
     PyObject_GetBuffer,
 )
+from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -525,6 +526,43 @@ cdef class BundleIndex:
             ])
         return (self.index.dtype[i], shape, self.index.shard[i], self.index.offset[i],
                 self.index.size[i], self.index.crc32c[i], self.index.n_slices[i])
+
+
+# --- a plan's splices ---
+
+def rewrite(Source source not None, bytes splices not None, bytes fields not None,
+            bytearray data not None):
+    """A source with splices worked in, as a new source.
+
+    Args:
+        splices: Packed native records (start, end, data, size, field, depth), 8 bytes each,
+            as csrc/fsm_rewrite.h explains them.
+        fields: Packed native records (length_at, start, end, parent, 0).
+        data: The new bytes.
+
+    Raises CoreError "INVALID" where two splices overlap. The caller has checked that each
+    splice lies in its field and the source, and each field in its parent.
+    """
+    cdef size_t n_splices = PyBytes_GET_SIZE(splices) // sizeof(fsm_splice)
+    cdef size_t n_fields = PyBytes_GET_SIZE(fields) // sizeof(fsm_enclosing)
+    cdef bytearray rows = bytearray(splices), around = bytearray(fields)
+    cdef size_t n_pieces = fsm_rewrite_max_pieces(&source.src, n_splices, n_fields)
+    cdef uint64_t n_patch = fsm_rewrite_max_patch(&source.src, len(data), n_fields)
+    cdef bytes pieces = PyBytes_FromStringAndSize(NULL, n_pieces * sizeof(fsm_piece))
+    cdef bytes patch = PyBytes_FromStringAndSize(NULL, n_patch)
+    cdef fsm_splice *splice = <fsm_splice *>PyByteArray_AS_STRING(rows)
+    cdef fsm_enclosing *field = <fsm_enclosing *>PyByteArray_AS_STRING(around)
+    cdef const uint8_t *new = <const uint8_t *>PyByteArray_AS_STRING(data)
+    cdef fsm_piece *piece = <fsm_piece *>PyBytes_AS_STRING(pieces)
+    cdef uint8_t *byte = <uint8_t *>PyBytes_AS_STRING(patch)
+    cdef fsm_error e
+    cdef fsm_status s
+    with nogil:
+        s = fsm_rewrite(&source.src, splice, n_splices, field, n_fields, new,
+                        piece, &n_pieces, byte, &n_patch, &e)
+    if s:
+        _raise(&e)
+    return Source(pieces[:n_pieces * sizeof(fsm_piece)], patch[:n_patch], source.keep)
 
 
 # --- system calls that os lacks ---

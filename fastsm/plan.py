@@ -9,9 +9,10 @@ Nothing here touches a disk, apart from reading the sources that it was given.
 from __future__ import annotations
 
 import os
-from array import array
+from struct import Struct
 
-from .errors import InternalError, RefusedError
+from ._core import rewrite
+from .errors import CoreError, InternalError, RefusedError
 from .source import PATCH, File, Source
 
 TYPE_CHECKING = False
@@ -33,6 +34,11 @@ MAX_SAVED_MODEL = 2**31 - 1
 _WINDOW = 1 << 20
 
 
+# Rows of csrc/fsm_rewrite.h.
+_SPLICE = Struct("=6q").pack
+_FIELD = Struct("=5q").pack
+
+
 class Rewrite:
     """Splices over a source; their sum is a source again.
 
@@ -40,31 +46,16 @@ class Rewrite:
         source: The bytes as they are; may be the output of an earlier Rewrite.
     """
 
-    # One row a splice, in arrays: a plan may hold a million. `_inner` is the row of the
-    # innermost field in the field arrays, which list each field after its parent.
-    __slots__ = (
-        "_data", "_data_end", "_depth", "_end", "_field_end", "_field_parent", "_field_start",
-        "_inner", "_length_at", "_path", "_rows", "_sorted", "_source", "_start",
-    )  # fmt: skip
+    # The splices and their fields are packed rows: a plan may hold a million of them.
+    __slots__ = ("_data", "_fields", "_n_fields", "_path", "_source", "_splices")
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._start = array("q")
-        self._end = array("q")
+        self._splices = bytearray()
+        self._fields = bytearray()
+        self._n_fields = 0
         self._data = bytearray()
-        self._data_end = array("q")
-        self._inner = array("q")
-        self._depth = array("B")
-        self._length_at = array("q")
-        self._field_start = array("q")
-        self._field_end = array("q")
-        self._field_parent = array("q")
-        self._path: list[Field] = []  # the fields around the last splice, and their rows
-        self._rows: list[int] = []
-        self._sorted = True
-
-    def __len__(self) -> int:
-        return len(self._start)
+        self._path: list[tuple[Field, int]] = []  # the fields of the last splice, their rows
 
     def replace(self, start: int, end: int, data: bytes, within: Sequence[Field] = ()) -> None:
         """Put ``data`` where the bytes ``start`` up to ``end`` are.
@@ -83,19 +74,12 @@ class Rewrite:
             InternalError: The range is not inside the source and the fields, or the
                 fields do not nest.
         """
-        last = within[-1] if within else (0, 0, self._source.size)
-        if not last[1] <= start <= end <= last[2]:
-            raise InternalError("", f"splice {start}..{end} lies outside its field {last}")
-        inner = self._enter(within)
-        if self._start and self._sorted:
-            before = self._start[-1], self._end[-1], -self._depth[-1]
-            self._sorted = before <= (start, end, -len(within))
-        self._start.append(start)
-        self._end.append(end)
+        _, low, high = within[-1] if within else (0, 0, self._source.size)
+        if not low <= start <= end <= high:
+            raise InternalError("", f"splice {start}..{end} lies outside {low}..{high}")
+        row = self._enter(within)
+        self._splices += _SPLICE(start, end, len(self._data), len(data), row, len(within))
         self._data += data
-        self._data_end.append(len(self._data))
-        self._inner.append(inner)
-        self._depth.append(len(within))
 
     def source(self) -> Source:
         """The bytes after all splices, as one flat piece table.
@@ -107,188 +91,29 @@ class Rewrite:
         Raises:
             InternalError: Two splices overlap.
         """
-        if not self._start:
+        if not self._splices:
             return self._source
-        if not self._sorted:
-            self._sort()
-        table = _Table(self._source)
-        for start, end, data in self._in_order(self._growth()):
-            table.keep_to(start)
-            table.skip_to(end)
-            table.add(data)
-        return table.finish()
+        try:
+            return rewrite(self._source, bytes(self._splices), bytes(self._fields), self._data)
+        except CoreError as error:
+            raise InternalError("", "splices overlap", offset=error.offset) from error
 
     def _enter(self, within: Sequence[Field]) -> int:
-        """The row of the innermost field, new rows added for those not open already."""
-        path, rows = self._path, self._rows
+        """The row of the innermost field; those that the last splice was not in are added."""
+        path = self._path
         n = 0
-        while n < len(within) and n < len(path) and path[n] == within[n]:
+        while n < len(within) and n < len(path) and path[n][0] == within[n]:
             n += 1
-        if n == len(within) == len(path):
-            return rows[-1] if rows else -1
-        del path[n:], rows[n:]
+        del path[n:]
         for field in within[n:]:
             length_at, start, end = field
-            outer = path[-1] if path else (0, 0, self._source.size)
-            if not outer[1] <= length_at < start <= end <= outer[2]:
-                raise InternalError("", f"field {field} does not nest in {outer}")
-            self._field_parent.append(rows[-1] if rows else -1)
-            rows.append(len(self._length_at))
-            path.append(field)
-            self._length_at.append(length_at)
-            self._field_start.append(start)
-            self._field_end.append(end)
-        return rows[-1] if rows else -1
-
-    def _sort(self) -> None:
-        """Bring the splices into file order, and list each field once, in file order."""
-        old = Rewrite(self._source)
-        for name in self.__slots__:
-            setattr(old, name, getattr(self, name))
-        self.__init__(self._source)  # type: ignore[misc]
-        start, end, depth = old._start, old._end, old._depth
-        # At one offset an insertion comes before a replacement, and at the shared end of
-        # nested fields what goes into the inner one comes before what follows it.
-        order = sorted(range(len(start)), key=lambda i: (start[i], end[i], -depth[i]))
-        view = memoryview(old._data)
-        for i in order:
-            within = []
-            row = old._inner[i]
-            while row >= 0:
-                field = old._length_at[row], old._field_start[row], old._field_end[row]
-                within.append(field)
-                row = old._field_parent[row]
-            begin = old._data_end[i - 1] if i else 0
-            self.replace(start[i], end[i], bytes(view[begin : old._data_end[i]]), within[::-1])
-        self._sorted = True
-
-    def _growth(self) -> array[int]:
-        """By how many bytes each field's payload grows."""
-        growth = array("q", bytes(8 * len(self._length_at)))
-        before = 0
-        for start, end, data_end, row in zip(
-            self._start, self._end, self._data_end, self._inner, strict=True
-        ):
-            if row >= 0:
-                growth[row] += data_end - before - (end - start)
-            before = data_end
-        # Children stand behind their parents: from the back, each is final when met.
-        for row in range(len(growth) - 1, -1, -1):
-            grown = growth[row]
-            parent = self._field_parent[row]
-            if grown and parent >= 0:
-                start = self._field_start[row]
-                old = start - self._length_at[row]
-                new = _varint_size(self._field_end[row] - start + grown)
-                growth[parent] += grown + new - old
-        return growth
-
-    def _in_order(self, growth: array[int]) -> Iterator[tuple[int, int, bytes | memoryview]]:
-        """(start, end, data) of the splices and of the lengths that change."""
-        row, n_rows = 0, len(growth)
-        before = 0
-        data = memoryview(self._data)
-        length_at, field_start, field_end = self._length_at, self._field_start, self._field_end
-        for start, end, data_end in zip(self._start, self._end, self._data_end, strict=True):
-            while row < n_rows and length_at[row] < start:
-                if growth[row]:
-                    at = field_start[row]
-                    yield length_at[row], at, _varint(field_end[row] - at + growth[row])
-                row += 1
-            yield start, end, data[before:data_end]
-            before = data_end
-
-
-class _Table:
-    """A piece table in the making: parts of one source and new bytes, in order."""
-
-    __slots__ = (
-        "_cursor", "_fd", "_length", "_old", "_origin", "_out", "_patch", "_row", "_size",
-        "_source",
-    )  # fmt: skip
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._old = memoryview(source.pieces).cast("q")
-        self._row = 0  # of the old piece that holds the cursor, times four
-        self._cursor = 0
-        self._out = array("q")
-        self._size = 0  # of all that is in _out
-        self._patch = bytearray()
-        # The piece that may still grow.
-        self._fd = PATCH
-        self._origin = 0
-        self._length = 0
-
-    def keep_to(self, offset: int) -> None:
-        """Take over the source's bytes from the cursor up to ``offset``."""
-        cursor, old = self._cursor, self._old
-        if offset < cursor:
-            raise InternalError("", f"splices overlap at byte {offset}")
-        while cursor < offset:
-            row = self._row
-            skip = cursor - old[row]
-            left = old[row + 1] - skip
-            n = offset - cursor
-            if n >= left:
-                n = left
-                self._row = row + 4
-            fd = old[row + 3]
-            origin = old[row + 2] + skip
-            cursor += n
-            if fd == PATCH:
-                self.add(self._source.patch[origin : origin + n])
-            elif fd == self._fd and origin == self._origin + self._length:
-                self._length += n
-            else:
-                self._close()
-                self._fd, self._origin, self._length = fd, origin, n
-        self._cursor = cursor
-
-    def skip_to(self, offset: int) -> None:
-        """Leave out the source's bytes from the cursor up to ``offset``."""
-        old = self._old
-        while self._row < len(old) and old[self._row] + old[self._row + 1] <= offset:
-            self._row += 4
-        self._cursor = offset
-
-    def add(self, data: bytes | memoryview) -> None:
-        """Append new bytes."""
-        if not data:
-            return
-        if self._fd != PATCH:
-            self._close()
-            self._fd, self._origin, self._length = PATCH, len(self._patch), 0
-        self._patch += data
-        self._length += len(data)
-
-    def finish(self) -> Source:
-        """Take over the rest of the source; the table as a source."""
-        self.keep_to(self._source.size)
-        self._close()
-        return Source(self._out.tobytes(), bytes(self._patch), self._source.keep)
-
-    def _close(self) -> None:
-        if self._length:
-            out = self._out
-            out.append(self._size)
-            out.append(self._length)
-            out.append(self._origin)
-            out.append(self._fd)
-            self._size += self._length
-
-
-def _varint(n: int) -> bytes:
-    out = bytearray()
-    while n > 0x7F:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
-
-
-def _varint_size(n: int) -> int:
-    return max(1, (n.bit_length() + 6) // 7)
+            (_, low, high), parent = path[-1] if path else ((0, 0, self._source.size), -1)
+            if not low <= length_at < start <= end <= high:
+                raise InternalError("", f"field {field} does not nest in {low}..{high}")
+            self._fields += _FIELD(length_at, start, end, parent, 0)
+            path.append((field, self._n_fields))
+            self._n_fields += 1
+        return path[-1][1] if path else -1
 
 
 def pieces(source: Source) -> Iterator[tuple[int, int, int, int]]:
