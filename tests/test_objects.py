@@ -14,8 +14,7 @@ from fastsm.errors import FormatError
 from fastsm.graph.objects import ObjectGraph
 from fastsm.graph.structured import DType, TensorShape, TensorSpec, decode, type_name
 from fastsm.model import open as open_model
-from fastsm.reader import Reader
-from fastsm.source import from_bytes
+from fastsm.source import Reader, from_bytes
 
 from .conftest import CORPUS, ModelFactory
 from .oracle import ENVIRONMENT
