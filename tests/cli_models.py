@@ -126,6 +126,26 @@ def specs(tf: Any) -> Any:
 
 
 @builder
+def extension_types(tf: Any) -> Any:
+    """A class that only this module knows."""
+
+    # Not by a class statement: its annotations would be strings that name ``tf``.
+    base = tf.experimental.ExtensionType
+    members = {"__name__": "lib.Pair", "__annotations__": {"a": tf.Tensor, "n": int}}
+    Pair = type(base)("Pair", (base,), members)
+    module = tf.Module()
+
+    @tf.function
+    def f(x):
+        return tf.constant(1.0)
+
+    f.get_concrete_function(Pair.Spec(a=tf.TensorSpec([2]), n=3))
+    f.get_concrete_function([Pair.Spec(a=tf.TensorSpec([2]), n=4)])
+    module.f = f
+    return module
+
+
+@builder
 def many_traces(tf: Any) -> Any:
     """Enough functions for their numbers to grow a digit twice, calling one another."""
     module = tf.Module()

@@ -354,6 +354,24 @@ def test_functions_that_cannot_be_loaded_stand_in_file_order(written: Any) -> No
     assert lines.index("first") < lines.index("second")
 
 
+def test_tensors_and_foreign_specs_among_arguments(written: Any) -> None:
+    # [5]: saved_model_cli prints a tensor's numbers, and needs a foreign class to be there.
+    tensor = sub(55, scalar(1, 1) + sub(2, sub(2, scalar(1, 2))) + sub(4, b"\0" * 8))
+    state = sub(52, sub(1, sub(31, sub(2, scalar(1, 4)))), sub(1, scalar(32, 3)))
+    spec = sub(34, scalar(1, 12), sub(2, state), sub(3, "lib.ops.TwoSpec"))
+    args = sub(52, sub(1, tensor), sub(1, spec))
+    signature = sub(3, sub(52, sub(1, args), sub(1, sub(53))))
+    graph = objects(node(child(1, "f")), node(sub(6, sub(1, "a"))), concrete("a", signature))
+    assert functions_of(written(tags("serve") + graph))[3:] == [
+        "        Argument #1",
+        "          DType: EagerTensor",
+        "          Value: <tf.Tensor: shape=(2,), dtype=float32>",
+        "        Argument #2",
+        "          DType: TwoSpec",
+        "          Value: TwoSpec(TensorShape([4]), tf.int32)",
+    ]
+
+
 def test_a_damaged_object_graph_is_an_error(written: Any) -> None:
     f = node(sub(6, sub(1, "a")))
     for fields, message in [

@@ -39,8 +39,9 @@ KINDS = {
     LIST: LEN, TUPLE: LEN, DICT: LEN, NAMED_TUPLE: LEN, TENSOR: LEN, NUMPY: LEN,
 }  # fmt: skip
 
-#: TypeSpecProto.TypeSpecClass -> the Python class. Registered and extension types
-#: (12 and 13) are named by the proto itself.
+#: TypeSpecProto.TypeSpecClass -> the Python class. A registered class (12) and an
+#: extension type (13) are named by the proto itself.
+EXTENSION_TYPE = 13
 TYPE_SPEC_CLASSES = {
     1: "SparseTensorSpec", 2: "IndexedSlicesSpec", 3: "RaggedTensorSpec", 4: "TensorArraySpec",
     5: "DatasetSpec", 6: "IteratorSpec", 7: "OptionalSpec", 8: "PerReplicaSpec",
@@ -194,6 +195,35 @@ class TypeSpec(Value):
         return f"{self.name}{state!r}"
 
 
+class ExtensionTypeSpec(TypeSpec):
+    """The spec of a tf.experimental.ExtensionType, whose class is not here.
+
+    TensorFlow, without the class, takes an AnonymousExtensionTypeSpec for it: its
+    ``name``. ``registered_name`` is what the class was registered as.
+    """
+
+    __slots__ = ("registered_name",)
+
+    def __init__(self, registered_name: str, state: object) -> None:
+        super().__init__("AnonymousExtensionTypeSpec", state)
+        self.registered_name = registered_name
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, ExtensionTypeSpec)
+            and self.registered_name == other.registered_name
+            and self.state == other.state
+        )
+
+    __hash__ = Value.__hash__
+
+    def __repr__(self) -> str:
+        pairs = self.state if isinstance(self.state, tuple) else ()
+        if not all(isinstance(p, tuple) and len(p) == 2 for p in pairs):
+            return super().__repr__()
+        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in pairs)})"
+
+
 class NamedTuple(tuple):  # type: ignore[type-arg]
     """A collections.namedtuple: a tuple with names for its values and for itself."""
 
@@ -326,10 +356,12 @@ def _type_spec(reader: Reader, fields: list[Field], place: str, depth: int) -> T
     number = last(fields, 1, VARINT)
     name = last(fields, 3)
     # A registered class is named as "tf.RaggedTensorSpec", or by a library's own name.
-    written = reader.text(name, place).rpartition(".")[2] if name else ""
+    written = reader.text(name, place) if name else ""
     known = TYPE_SPEC_CLASSES.get(number.value) if number else None
     state = decode(reader, merged(fields, 2), f"{place}.type_state", depth + 1)
-    return TypeSpec(known or written or "TypeSpec", state)
+    if number and number.value == EXTENSION_TYPE:
+        return ExtensionTypeSpec(written, state)
+    return TypeSpec(known or written.rpartition(".")[2] or "TypeSpec", state)
 
 
 # -- numbers ---------------------------------------------------------------------------
