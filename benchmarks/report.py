@@ -30,12 +30,15 @@ class Outcome:
 
     Attributes:
         value: The measured number; None when a row it needs is missing or failed.
+        cpu: Where the goal is on wall time, the same of CPU time.
         met: Whether it is within the limit; None when it is not known.
     """
 
     def __init__(self, goal: Goal, rows: Rows) -> None:
         self.goal = goal
         self.value = measured(goal, rows)
+        in_cpu = goal._replace(figure="cpu_s")
+        self.cpu = measured(in_cpu, rows) if goal.figure == "wall_s" else None
         self.met: bool | None = None
         if self.value is not None:
             least = goal.relation == "faster"
@@ -89,6 +92,8 @@ def goals(outcomes: list[Outcome]) -> list[str]:
     for o in outcomes:
         bound = "at least" if o.goal.relation == "faster" else "at most"
         value = "-" if o.value is None else amount(o.value, o.goal)
+        if o.cpu is not None:
+            value += f" (CPU: {amount(o.cpu, o.goal)})"
         rows.append([o.goal.text, f"{bound} {amount(o.goal.limit, o.goal)}", value, o.word])
     return table(["what", "goal", "measured", ""], rows)
 
