@@ -145,7 +145,7 @@ cdef enum:
     SCAN_WINDOW = 4096
 
 
-def scan(Source source not None, spans, *, uint32_t only=0, size_t most=1 << 20):
+def scan(Source source not None, spans, *, uint32_t only=0, size_t most=1 << 18):
     """The fields of the message in these spans, in file order, as a list of Field.
 
     Nothing is entered: a payload is stepped over, whatever its size.

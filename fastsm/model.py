@@ -16,7 +16,7 @@ from .errors import (
 from .locate import CHUNKED, Located, locate
 from .source import LEN, File, Reader
 from .text import count, printable, tag_set
-from .views import MetaGraph
+from .views import MAX_META_GRAPHS, MetaGraph
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,6 +105,9 @@ class SavedModel:
             what = self._other_kind()
             if what:
                 raise what
+        if len(found) > MAX_META_GRAPHS:
+            error = CoreError("LIMIT", found[-1].start, MAX_META_GRAPHS, len(found))
+            raise self.reader.error(error, "meta_graphs")
         self._meta_graphs = [MetaGraph(self.reader, i, f) for i, f in enumerate(found)]
 
     def _other_kind(self) -> FormatError | None:

@@ -37,6 +37,11 @@ ASSETS_COLLECTION = "saved_model_assets"
 
 PREDICT = "tensorflow/serving/predict"
 
+#: More meta graphs, and more signatures in one, are refused: real models have a few, and
+#: a file of two bytes for each must not become objects of a thousand.
+MAX_META_GRAPHS = 1000
+MAX_SIGNATURES = 10_000
+
 
 def map_entries(
     reader: Reader, fields: Iterable[Field], number: int, place: str
@@ -388,6 +393,9 @@ class MetaGraph:
         if "signature_defs" not in self._cache:
             place = f"{self.place}.signature_def"
             entries = map_entries(self.reader, self.fields, 5, place)
+            if len(entries) > MAX_SIGNATURES:
+                error = CoreError("LIMIT", self.field.start, MAX_SIGNATURES, len(entries))
+                raise self.reader.error(error, place)
             self._cache["signature_defs"] = {
                 key: Signature(self.reader, key, spans, f'{place}["{printable(key)}"]')
                 for key, spans in entries.items()

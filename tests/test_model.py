@@ -47,6 +47,18 @@ def test_reading_the_outline_reads_nothing_else(tmp_path: Path) -> None:
         _ = model.tag_sets
 
 
+def test_a_file_of_little_does_not_become_objects_of_much(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"\x12\x00" * 1001)
+    with pytest.raises(fastsm.FormatError, match=r"past a limit of fastsm \(1,000\)"):
+        fastsm.open(tmp_path)
+    entries = b"".join(b"\x2a\x07\x0a\x05%05d" % i for i in range(10_001))
+    size = len(entries)
+    length = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14])
+    (tmp_path / "saved_model.pb").write_bytes(b"\x12" + length + entries)
+    with pytest.raises(fastsm.FormatError, match=r"past a limit of fastsm \(10,000\)"):
+        _ = fastsm.open(tmp_path).signatures
+
+
 def test_context_manager_and_close() -> None:
     with fastsm.open(RANKER) as model:
         assert model.tag_sets
