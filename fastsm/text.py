@@ -72,6 +72,20 @@ def tag_set(tags: Iterable[str]) -> str:
     return "{" + ", ".join(printable(t) for t in sorted(tags)) + "}"
 
 
+def serving_flag(tags: Iterable[str]) -> str:
+    """How TensorFlow Serving is told to load a meta graph with these tags.
+
+    It splits the flag at commas; without the flag it asks for {serve}.
+    Source: tensorflow_serving/model_servers/main.cc.
+    """
+    names = sorted(tags)
+    if names == ["serve"]:
+        return "default settings"
+    if not names or any(not t or "," in t for t in names):
+        return "no flag names this tag set"
+    return "--saved_model_tags=" + ",".join(map(printable, names))
+
+
 class Record:
     """A value made of its ``__slots__``; names with a leading underscore stay private."""
 

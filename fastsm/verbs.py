@@ -14,7 +14,7 @@ from .model import SavedModel, as_tag_set
 from .model import open as open_model
 from .plan import Plan
 from .source import LEN, File, Reader, from_bytes
-from .text import Record, tag_set
+from .text import Record, printable, tag_set
 from .views import MetaGraph
 
 TYPE_CHECKING = False
@@ -243,7 +243,15 @@ def _set(tags: Iterable[str]) -> str:
 
 
 def _shell(word: str) -> str:
-    """A word as a shell reads it; shlex would import re for it."""
+    """A word as a shell reads it, safe to print; shlex would import re for it."""
     if word and all(c.isascii() and (c.isalnum() or c in "@%+=:,./-_") for c in word):
         return word
-    return "'" + word.replace("'", "'\"'\"'") + "'"
+    if word == printable(word, None):
+        return "'" + word.replace("'", "'\"'\"'") + "'"
+    out = []
+    for c in word:
+        if c.isascii() and c.isprintable() and c not in "'\\":
+            out.append(c)
+        else:
+            out += [f"\\x{byte:02x}" for byte in c.encode("utf-8", "surrogateescape")]
+    return f"$'{''.join(out)}'"

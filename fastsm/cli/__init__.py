@@ -28,7 +28,7 @@ VERBS = {
 #: What every verb takes.
 COMMON: list[Option] = [
     (("--json",), {"action": "store_true", "help": "print JSON, errors too"}),
-    (("--quiet",), {"action": "store_true", "help": "print nothing but errors"}),
+    (("--quiet",), {"action": "store_true", "help": "print nothing but warnings and errors"}),
     (("--debug",), {"action": "store_true", "help": "show a traceback with an error"}),
 ]
 

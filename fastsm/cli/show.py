@@ -13,7 +13,7 @@ from ..errors import FormatError, MissingError, UsageError
 from ..locate import entries
 from ..model import SavedModel
 from ..model import open as open_model
-from ..text import counted, printable, size, tag_set
+from ..text import counted, printable, serving_flag, size, tag_set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -236,11 +236,7 @@ def _load(model: SavedModel, graph: MetaGraph) -> dict[str, str | None]:
     inside = f'"{printable(model.path)}"'
     if len(model.meta_graphs) > 1:
         inside += f", tags={_python_list(tags)}"
-    serving = (
-        "default settings" if tags == ["serve"] else f"--saved_model_tags={','.join(tags)}"
-    )
-    if not tags:
-        serving = "no flag names the empty set"
+    serving = serving_flag(tags)
     return {"python": f"tf.saved_model.load({inside})", "serving": serving, "hidden_by": None}
 
 

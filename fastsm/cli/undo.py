@@ -1,4 +1,5 @@
-"""Put back the bytes that an edit kept with --backup. Refuses when the model changed since."""
+"""Put back the bytes that an edit kept with --backup. Refused when the model has changed
+since."""
 
 from __future__ import annotations
 
