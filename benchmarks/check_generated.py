@@ -46,10 +46,8 @@ def problems(folder: Path, example: Path) -> list[str]:
     model = saved_model_pb2.SavedModel.FromString(data)
     if model.SerializeToString(deterministic=True) != data:
         found.append("not in TensorFlow's order")
-    n_copies = sum(
-        c.local_name.rpartition("_")[2].isdigit()
-        for c in model.meta_graphs[0].object_graph_def.nodes[0].children
-    )
+    # The example has four: two functions and their signatures' wrappers.
+    n_copies = len(model.meta_graphs[0].object_graph_def.concrete_functions) - 4
     del data, model
     if (folder / "fingerprint.pb").exists():
         found += lies(folder)
@@ -61,11 +59,17 @@ def problems(folder: Path, example: Path) -> list[str]:
     users, items = tf.random.stateless_normal([3, 4], [1, 2]), tf.constant([1, 5, 9])
     inputs = {"user": users, "item": items}
     want = first.signatures["serving_default"](**inputs)["score"]
-    copies = [n for n in dir(loaded) if n.startswith(("serve_", "rank_"))]
-    if len(copies) != n_copies:
-        found.append(f"{len(copies)} of {n_copies} copied functions load")
+    layers = [getattr(loaded, n) for n in dir(loaded) if n.startswith("layer_")]
+    methods = [
+        (name, getattr(owner, name))
+        for owner in (loaded, *layers)
+        for name in dir(owner)
+        if name.startswith(("serve_", "rank_"))
+    ]
+    if len(methods) != n_copies:
+        found.append(f"{len(methods)} of {n_copies} copied functions load")
     calls = [loaded.signatures["serving_default"](**inputs)]
-    calls += [getattr(loaded, n)(inputs) for n in copies if n.startswith("serve_")][-1:]
+    calls += [method(inputs) for name, method in methods if name.startswith("serve_")][-1:]
     if any(tf.reduce_any(got["score"] != want) for got in calls):
         found.append("computes something else than the example")
     return found

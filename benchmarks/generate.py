@@ -135,6 +135,7 @@ class Growth:
         meta: The meta graph, without its new nodes and functions.
         nodes: New GraphDef.node fields.
         functions: New FunctionDefLibrary.function fields.
+        owner: The object whose method the next copied function is; 0 is the root.
     """
 
     def __init__(self, saved_model: bytes, seed: int) -> None:
@@ -144,6 +145,8 @@ class Growth:
         self.functions: Pieces = []
         self.random = random.Random(seed)
         self.uid = 10_000
+        self.owner = 0
+        self.n_methods = 0
 
     def function(self, word: str) -> Any:
         """The function whose name without its number is ``__inference_`` and the word."""
@@ -160,7 +163,7 @@ class Growth:
     def copy(self, word: str) -> None:
         """One more of a function, its signature's wrapper, and a node that calls that.
 
-        The copy is an attribute of the root object as well, so that loaders list it.
+        The copy is a method of an object as well, so that it loads and can be called.
         """
         old, new = self.rename(word)
         old_wrapper, wrapper = self.rename(f"signature_wrapper_{word}")
@@ -182,17 +185,28 @@ class Growth:
         self._expose(word, old, new)
 
     def _expose(self, word: str, old: str, new: str) -> None:
+        """Make a copied function a method: six of the root, then six of each layer object."""
         objects = self.meta.object_graph_def
         objects.concrete_functions[new].CopyFrom(objects.concrete_functions[old])
-        for saved in objects.nodes:
-            if list(saved.function.concrete_functions) == [old]:
-                copy = objects.nodes.add()
-                copy.CopyFrom(saved)
-                copy.function.concrete_functions[:] = [new]
-                root = objects.nodes[0].children.add()
-                root.node_id, root.local_name = len(objects.nodes) - 1, f"{word}_{self.uid}"
-                return
-        raise LookupError(old)
+
+        def add(parent: int, name: str) -> Any:
+            objects.nodes[parent].children.add(node_id=len(objects.nodes), local_name=name)
+            return objects.nodes.add()
+
+        if self.n_methods and self.n_methods % 6 == 0:
+            self.owner = len(objects.nodes)
+            layer = add(0, f"layer_{self.n_methods // 6}").user_object
+            layer.identifier = "_generic_user_object"
+            layer.version.producer = layer.version.min_consumer = 1
+        self.n_methods += 1
+        function = next(n for n in objects.nodes if list(n.function.concrete_functions) == [old])
+        copy = add(self.owner, f"{word}_{self.uid}")
+        copy.function.CopyFrom(function.function)
+        copy.function.concrete_functions[:] = [new]
+        trace = objects.nodes[function.children[0].node_id].bare_concrete_function
+        copy = add(len(objects.nodes) - 1, "trace_0").bare_concrete_function
+        copy.CopyFrom(trace)
+        copy.concrete_function_name = new
 
     def inline(self, n_nodes: int, words: Sequence[str]) -> None:
         """Inline bodies, in turn, until the main graph has n_nodes more."""
