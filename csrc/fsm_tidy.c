@@ -129,10 +129,9 @@ static bool packed_is_canonical(fsm_kind kind, uint8_t *p, const uint8_t *end) {
 /* A message of two bytes is one small number, and every second message is: a
  * dimension, a type, a flag. Whether it is canonical. */
 static inline bool small_is_canonical(const fsm_message_def *m, const uint8_t *p) {
-  const fsm_field_def *f = &m->fields[p[0] >> 3];
-  return p[0] >> 3 < m->n_fields && f->tag == p[0] && fsm_wire_of(f) == FSM_VARINT &&
-         p[1] < 0x80 && (p[1] || !(f->flags & FSM_IMPLICIT)) &&
-         (p[1] <= 1 || f->kind != FSM_KIND_BOOL);
+  const fsm_field_def *f = fsm_field_of(m, p[0] >> 3);
+  return f && f->tag == p[0] && fsm_wire_of(f) == FSM_VARINT && p[1] < 0x80 &&
+         (p[1] || !(f->flags & FSM_IMPLICIT)) && (p[1] <= 1 || f->kind != FSM_KIND_BOOL);
 }
 
 /* What stands behind the tag of field f, which begins at `start`: step over it.
@@ -152,9 +151,11 @@ static inline const uint8_t *tidy_value(fsm_tidy *t, const fsm_field_def *f,
     if (kind != FSM_KIND_MESSAGE)
       return packed_is_canonical(kind, p, *at) ? NULL : start;
     const fsm_message_def *m = &fsm_schema[f->message];
+    if (depth == FSM_MAX_DEPTH)
+      return start;
     if (f->flags & FSM_MAP)
       return fsm_tidy_entry_at(t, m, start, p, *at, depth + 1);
-    if (*value == 2 && depth < FSM_MAX_DEPTH && small_is_canonical(m, p))
+    if (*value == 2 && small_is_canonical(m, p))
       return NULL;
     return fsm_tidy_message(t, m, p, *at, depth + 1);
   }
@@ -174,8 +175,6 @@ static inline const uint8_t *tidy_value(fsm_tidy *t, const fsm_field_def *f,
 
 const uint8_t *fsm_tidy_entry_at(fsm_tidy *t, const fsm_message_def *m, const uint8_t *start,
                                  uint8_t *p, const uint8_t *end, unsigned depth) {
-  if (depth > FSM_MAX_DEPTH)
-    return start;
   for (int i = FSM_ENTRY_KEY; i <= FSM_ENTRY_VALUE; i++) {
     const fsm_field_def *f = &m->fields[i];
     uint64_t value;
@@ -191,13 +190,11 @@ const uint8_t *fsm_tidy_entry_at(fsm_tidy *t, const fsm_message_def *m, const ui
 
 const uint8_t *fsm_tidy_message(fsm_tidy *t, const fsm_message_def *m, uint8_t *p,
                                 const uint8_t *end, unsigned depth) {
-  unsigned next = 0; /* no field with a lower number may come */
+  unsigned next = 1; /* no field with a lower number may come */
   const fsm_field_def *last = NULL, *unsorted = NULL;
   uint8_t member = 0;
   uint8_t *run = p;
   fsm_map_key previous = {NULL, 0};
-  if (depth > FSM_MAX_DEPTH)
-    return p;
   while (p < end) {
     uint8_t *start = p;
     uint64_t tag, value;

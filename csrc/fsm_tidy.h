@@ -33,9 +33,10 @@ typedef struct {
 
 void fsm_tidy_free(fsm_tidy *t);
 
-/* Tidy [p, end), the payload of a message that lies `depth` deep. NULL when it
- * is canonical now. Else where that ended: fields that end there, or before, are
- * canonical in themselves. What is wrong on the wire ends it too. */
+/* Tidy [p, end), the payload of a message that lies `depth` deep, which is at most
+ * FSM_MAX_DEPTH. NULL when it is canonical now. Else where that ended: fields that
+ * end there, or before, are canonical in themselves. What is wrong on the wire
+ * ends it too. */
 const uint8_t *fsm_tidy_message(fsm_tidy *t, const fsm_message_def *m, uint8_t *p,
                                 const uint8_t *end, unsigned depth);
 

@@ -3,6 +3,7 @@
 `Untidy` makes them from the schema that fastsm ships, through a descriptor pool of its
 own: the default pool belongs to whoever imports TensorFlow.
 """
+
 from __future__ import annotations
 
 import struct
