@@ -101,7 +101,8 @@ def _models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if kept := os.environ.get("FASTSM_MODELS"):
         sources = sorted((TESTS / "models").glob("*.py"))
         digest = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:12]
-        version = importlib.metadata.version("tensorflow")
+        name = importlib.metadata.packages_distributions()["tensorflow"][0]  # or tensorflow-cpu
+        version = importlib.metadata.version(name)
         folder = Path(kept) / f"tensorflow-{version}-{digest}"
     else:
         base = tmp_path_factory.getbasetemp()
