@@ -56,7 +56,7 @@ class Files:
 
     def space(self) -> tuple[str, int]:
         """The folder that must have room, and for how many bytes."""
-        return self._folder, sum(item.size for item in self._items)
+        return self._folder, self._size()
 
     def clear(self) -> None:
         """Remove what a crash left behind."""
@@ -66,6 +66,7 @@ class Files:
 
     def stage(self) -> None:
         """Write the new files beside the old ones."""
+        self._writer.total = self._size()
         for i, item in enumerate(self._items):
             if item.stays():
                 continue
@@ -123,6 +124,9 @@ class Files:
                 self._writer.system.unlink(path)
             except OSError:
                 pass  # the next commit clears it
+
+    def _size(self) -> int:
+        return sum(item.size for item in self._items)
 
     def _target(self, item: Item) -> str:
         return os.path.join(self._folder, item.place)

@@ -131,9 +131,9 @@ class Item:
 
     @property
     def moved_from(self) -> str | None:
-        """The file that it is, when it only changes its name."""
-        file = None if self.new is None else whole_file(self.new)
-        return file.path if file else None
+        """The file that it becomes another name of, where it is that and replaces none."""
+        file = whole_file(self._new) if self._new is not None and self.path is None else None
+        return file.path if file is not None else None
 
     def stays(self) -> bool:
         """Whether it comes out as it was: then it is not touched."""

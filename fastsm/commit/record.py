@@ -112,13 +112,14 @@ class Backup:
 class Receipt:
     """What was done, as JSON, in a file."""
 
-    __slots__ = ("_items", "_out", "_path", "_stage", "_writer")
+    __slots__ = ("_items", "_made", "_out", "_path", "_stage", "_writer")
 
     def __init__(self, writer: Writer, items: list[Item], path: str, out: str | None) -> None:
         self._writer = writer
         self._items = items
         self._path = writer.system.realpath(path)
         self._stage = staged_beside(self._path)
+        self._made = False
         self._out = out
 
     def stage(self) -> None:
@@ -141,6 +142,7 @@ class Receipt:
             writer.system.unlink(self._stage)  # of a run that was cut short
         except FileNotFoundError:
             pass
+        self._made = True
         writer.put(from_bytes(_json(receipt)), self._stage, self._path, like=None)
 
     def publish(self) -> None:
@@ -151,6 +153,8 @@ class Receipt:
 
     def settle(self, new: bool) -> None:
         """Of a model that is new there is a receipt, of another none."""
+        if not self._made:
+            return
         system = self._writer.system
         try:
             if new:

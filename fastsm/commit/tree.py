@@ -87,7 +87,7 @@ class Tree:
 
     def space(self) -> tuple[str, int]:
         """The folder that must have room, and for how many bytes, not counting copies."""
-        return os.path.dirname(self._target), sum(item.size for item in self._items)
+        return os.path.dirname(self._target), self._size()
 
     def clear(self) -> None:
         """Remove what a crash left behind."""
@@ -106,7 +106,7 @@ class Tree:
         for place, _ in self._folders[1:]:
             system.make_folder(self._new(place), 0o700)
         copies = [entry for entry in self._entries if not self._shares(entry)]
-        writer.total = sum(e.st.st_size for e in copies) + sum(i.size for i in self._items)
+        writer.total = sum(entry.st.st_size for entry in copies) + self._size()
         writer.check_space(os.path.dirname(self._target), writer.total)
         for entry in copies:
             writer.copy(entry.path, self._new(entry.place), entry.place)
@@ -138,6 +138,8 @@ class Tree:
     def settle(self, new: bool) -> None:
         """Delete the folder that no reader finds: the old one, or the staged one."""
         writer = self._writer
+        if self._staged is None:  # what is there, if anything, is another's
+            return
         try:
             if new and self._in_place:
                 # Until the exchange is on the disk, a power cut could bring the old one back.
@@ -233,16 +235,24 @@ class Tree:
             self._writer.system.make_folder(self._new(place), 0o777)
             self._folders.append((place, None))
         new = self._new(item.place)
-        moved = item.path if item.stays() else item.moved_from
-        if moved is None:
+        whole = item.path if item.stays() else item.moved_from
+        if whole is None:
             self._writer.put(item.new, new, item.name, like=item.path, check=self._check)
-        elif not self._may_share(moved) or not self._shares(
-            _Entry(moved, item.place, self._writer.system.stat(moved), None)
+        elif not self._may_share(whole) or not self._shares(
+            _Entry(whole, item.place, self._writer.system.stat(whole), None)
         ):
-            self._writer.copy(moved, new, item.name)
+            self._writer.copy(whole, new, item.name)
+
+    def _size(self) -> int:
+        """Bytes of the changed files that must be written, not linked."""
+        return sum(
+            item.size
+            for item in self._items
+            if not (self._links and item.moved_from and self._may_share(item.moved_from))
+        )
 
     def _may_share(self, path: str) -> bool:
-        """Whether a file may become another of the new folder as it is.
+        """Whether a file may become one of the new folder's as it is.
 
         Not one from outside the model, and in place only one that the new folder has no
         longer under its old name: two names of one file would be a trap for whoever
