@@ -47,13 +47,13 @@ Run = Callable[..., Done]
 
 
 @pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """`main` in this process."""
 
     def command(*words: str) -> Done:
         with pytest.raises(SystemExit) as ended:
             cli.main([*words])
-        out, err = capfd.readouterr()
+        out, err = capsys.readouterr()
         assert isinstance(ended.value.code, int)
         return Done(ended.value.code, out, err)
 
