@@ -165,9 +165,25 @@ def retag(
 def undo(path: Path, backup: Path, *, dry_run: bool = False, sync: bool = True) -> EditResult:
     """Put back the bytes that an edit kept in a backup folder.
 
+    Args:
+        path: The model's folder.
+        backup: The folder that the edit was given; it stays.
+        dry_run: Do all but write.
+        sync: Wait until the disk has it.
+
     Raises:
+        MissingError: There is no backup in that folder.
         RefusedError: The model changed since that edit, or the backup is damaged.
         CommitError: The disk; says which model is there now.
+
+    Example:
+        >>> import fastsm
+        >>> fastsm.retag("examples/tagger/1", "train", "debug", backup="before").changed
+        True
+        >>> fastsm.undo("examples/tagger/1", "before").changed
+        True
+        >>> fastsm.undo("examples/tagger/1", "before").changed
+        False
     """
     from .commit.undo import undo as undo_commit
 

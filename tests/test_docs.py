@@ -1,0 +1,200 @@
+"""The documentation is true: its screens are run, its Python is run, its links lead somewhere.
+
+    python -m tests.test_docs       write the screens into README.md and docs/ anew
+"""
+from __future__ import annotations
+
+import doctest
+import importlib
+import json
+import os
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import fastsm
+
+from .oracle import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+
+
+@pytest.fixture
+def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder that holds a copy of the examples, as a checkout does."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def session(folder: Path) -> Callable[[str], str]:
+    """A shell in a folder, with `fastsm` on its path: what a command prints on a terminal."""
+    tools = folder / ".bin"
+    tools.mkdir()
+    (tools / "fastsm").write_text(f'#!/bin/sh\nexec {sys.executable} -m fastsm "$@"\n')
+    (tools / "fastsm").chmod(0o755)
+    env = {
+        **os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1", "COLUMNS": "80",
+    }  # fmt: skip
+
+    def run(command: str) -> str:
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=folder, env=env, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        return done.stdout
+
+    return run
+
+
+def with_true_screens(page: str, run: Callable[[str], str]) -> str:
+    """A page with what its commands really print, each after the other in one folder."""
+
+    def true(match: re.Match[str]) -> str:
+        if match[1] != "console":
+            return match[0]
+        commands = [line for line in match[2].splitlines() if line.startswith("$ ")]
+        screens = [f"{line}\n{run(line[2:])}" for line in commands]
+        return "```console\n" + "".join(screens) + "```"
+
+    return BLOCK.sub(true, page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_screens_are_what_the_commands_print(page: Path, examples: Path) -> None:
+    text = page.read_text()
+    assert with_true_screens(text, session(examples)) == text
+
+
+def blocks(page: Path, language: str) -> Iterator[tuple[int, str]]:
+    text = page.read_text()
+    for match in BLOCK.finditer(text):
+        if match[1] == language:
+            yield text.count("\n", 0, match.start()) + 1, match[2]
+
+
+def check_doctest(test: doctest.DocTest) -> int:
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    report: list[str] = []
+    runner.run(test, out=report.append)
+    assert not runner.summarize(verbose=False).failed, "".join(report)
+    return len(test.examples)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_python_of_the_pages(page: Path, examples: Path) -> None:
+    for line, code in blocks(page, "python"):
+        if ">>>" in code:
+            parser = doctest.DocTestParser()
+            check_doctest(parser.get_doctest(code, {}, page.name, str(page), line))
+
+
+@pytest.mark.tensorflow
+def test_the_check_with_tensorflow_passes(examples: Path) -> None:
+    """README's comparison of an edited model with the one before."""
+    [code] = [code for _, code in blocks(ROOT / "README.md", "python") if "tensorflow" in code]
+    os.mkdir("staging")
+    fastsm.retag("examples/ranker/1", "serve", {"serve", "gpu"}, out="staging/2")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def modules() -> Iterator[str]:
+    for found in pkgutil.walk_packages(fastsm.__path__, "fastsm."):
+        if found.name not in ("fastsm.__main__", "fastsm._core"):
+            yield found.name
+
+
+@pytest.mark.parametrize("name", ["fastsm", *modules()])
+def test_docstrings(name: str, examples: Path) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__ or Path(str(module.__file__)).stat().st_size == 0
+    for test in doctest.DocTestFinder(exclude_empty=True).find(module, name):
+        if test.examples:
+            check_doctest(test)
+
+
+@pytest.mark.parametrize("name", ["open", "retag", "undo"])
+def test_public_verbs_have_an_example(name: str) -> None:
+    verb = getattr(fastsm, name)
+    assert ">>> " in verb.__doc__
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    prose = BLOCK.sub("", page.read_text())
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", prose):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_readme_tells_of_every_verb() -> None:
+    from fastsm.cli import VERBS
+
+    text = (ROOT / "README.md").read_text()
+    assert [verb for verb in VERBS if f"fastsm {verb} " not in text] == []
+
+
+#: Fields whose keys are a model's own names.
+NAMED = {"signatures", "inputs", "outputs", "defaults"}
+
+
+def keys(value: object, named: bool = False) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not named:
+                yield key
+            yield from keys(inner, named=not named and key in NAMED)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys(inner)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "show examples/ranker/1 --json",
+        "show examples/tagger/1 --json --functions --ops --signature serving_default",
+        "show examples/ranker/1 --json --fingerprint",
+        "show examples/ranker/1 --json --tags nope",
+        "retag examples/ranker/1 serve gpu --json --receipt receipt.json --backup before",
+        "undo examples/ranker/1 before --json",
+    ],
+)
+def test_every_field_of_json_is_documented(command: str, examples: Path) -> None:
+    page = (ROOT / "docs" / "json.md").read_text()
+    run = session(examples)
+    if command.startswith("undo"):
+        run("fastsm retag examples/ranker/1 serve gpu --backup before")
+    documents = [json.loads(run(f"fastsm {command} 2>/dev/null"))]
+    for written in (examples / "receipt.json", examples / "before" / "manifest.json"):
+        if written.exists():
+            documents.append(json.loads(written.read_text()))
+    for document in documents:
+        assert f"## {document['schema']}" in page.replace(", fastsm.", "\n## fastsm.")
+        missing = {k for k in keys(document) if f"`{k}`" not in page and f'"{k}"' not in page}
+        assert missing - {"error", "gpu", "old", "new"} == set()
+
+
+def rewrite() -> None:
+    for page in PAGES:
+        with tempfile.TemporaryDirectory() as scratch:
+            shutil.copytree(ROOT / "examples", Path(scratch) / "examples")
+            text = page.read_text()
+            true = with_true_screens(text, session(Path(scratch)))
+            if true != text:
+                page.write_text(true)
+                print(f"{page.relative_to(ROOT)} rewritten")
+
+
+if __name__ == "__main__":
+    rewrite()
