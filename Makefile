@@ -21,7 +21,7 @@ MODEL = examples/ranker/1
 
 demo: $(VENV)/built
 	@echo
-	@echo "--- What is in a model: fastsm show. No TensorFlow is installed here."
+	@echo "--- What is in a model that TensorFlow wrote, and which call loads it."
 	@echo '$$ fastsm show $(MODEL)'
 	@$(BIN)/fastsm show $(MODEL)
 	@echo
@@ -29,13 +29,14 @@ demo: $(VENV)/built
 	@echo '$$ fastsm retag $(MODEL) serve serve,gpu --dry-run'
 	@$(BIN)/fastsm retag $(MODEL) serve serve,gpu --dry-run
 	@echo
-	@echo "--- The same for real, on a copy."
-	@rm -rf build/demo && mkdir -p build/demo && cp -R $(MODEL) build/demo/1
-	@echo '$$ fastsm retag build/demo/1 serve serve,gpu'
-	@$(BIN)/fastsm retag build/demo/1 serve serve,gpu
+	@echo "--- The same for real, into a folder of its own: the model above stays as it is."
+	@rm -rf build/demo && mkdir -p build/demo
+	@echo '$$ fastsm retag $(MODEL) serve serve,gpu --out build/demo/2'
+	@$(BIN)/fastsm retag $(MODEL) serve serve,gpu --out build/demo/2
 	@echo
-	@echo '$$ fastsm show build/demo/1'
-	@$(BIN)/fastsm show build/demo/1
+	@echo "--- What came of it, with every hash of its fingerprint computed."
+	@echo '$$ fastsm show build/demo/2 --fingerprint'
+	@$(BIN)/fastsm show build/demo/2 --fingerprint
 	@echo
 	@echo "The command is $(BIN)/fastsm. Try: $(BIN)/fastsm show PATH/TO/YOUR/MODEL"
 
@@ -85,23 +86,26 @@ $(VENV)/made:
 	  echo "Name one: make PYTHON=/path/to/python3.12 (Debian, Ubuntu: apt install python3-venv)" >&2; \
 	  exit 1; \
 	fi; \
+	if ! command -v $${CC:-cc} >/dev/null; then \
+	  echo "there is no C compiler (Debian, Ubuntu: apt install gcc)" >&2; exit 1; \
+	fi; \
 	if ! $$python -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))'; then \
 	  echo "$$python has no Python.h (Debian, Ubuntu: apt install python3-dev)" >&2; exit 1; \
 	fi; \
 	echo "--- a virtual environment in $(VENV), with $$($$python --version)"; \
 	rm -rf $(VENV) && $$python -m venv $(VENV)
-	$(PIP) install --quiet --upgrade "pip>=25.1"
+	@$(PIP) install --quiet --upgrade "pip>=25.1"
 	@touch $@
 
 # fastsm itself, with the command; Python files are used where they lie.
 $(VENV)/built: $(VENV)/made setup.py pyproject.toml bin/fastsm $(CORE)
 	@echo "--- building fastsm"
-	PYTHONWARNINGS=ignore $(PIP) install --quiet --editable .
+	@PYTHONWARNINGS=ignore $(PIP) install --quiet --editable .
 	@touch $@
 
 # What tests, lint and type checks need. TensorFlow's wheel is 250 MB.
 $(VENV)/tools: $(VENV)/made pyproject.toml
 	@echo "--- installing what the tests need: TensorFlow's CPU wheel, pytest, ruff, mypy"
-	$(PIP) install --quiet --group build --group lint --group test --group oracle
-	$(PIP) install --quiet --no-deps --group oracle-keras
+	@$(PIP) install --quiet --group build --group lint --group test --group oracle
+	@$(PIP) install --quiet --no-deps --group oracle-keras
 	@touch $@
