@@ -105,9 +105,12 @@ def losses(outcomes: list[Outcome], rows: Rows) -> list[str]:
         for o in outcomes
         if o.met is False and o.value is not None
     ]
+    told = {o.goal.job for o in outcomes if o.met is False}
     for (tool, job), row in rows.items():
         ours = rows.get(("fastsm", job), {})
-        if tool in ("fastsm", "python") or not (ours.get("wall_s") and row.get("wall_s")):
+        if tool in ("fastsm", "python") or job in told:
+            continue
+        if not (ours.get("wall_s") and row.get("wall_s")):
             continue
         ratio = ours["wall_s"]["min"] / row["wall_s"]["min"]
         if ratio > 1:
