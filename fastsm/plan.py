@@ -14,6 +14,7 @@ from struct import Struct
 from ._core import rewrite
 from .errors import CoreError, InternalError, RefusedError
 from .source import PATCH, File, Source
+from .text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ class Plan:
         """
         _check_name(name)
         if self.reads.setdefault(name, file).identity != file.identity:
-            raise RefusedError(self.path, f"{name} changed since it was opened")
+            raise RefusedError(self.path, f"{printable(name)} changed since it was opened")
 
     def write(self, name: str, content: Source | Deferred) -> None:
         """Give a file new content; the content it has already is no change.

@@ -11,13 +11,13 @@ import itertools
 import os
 import random
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
 from fastsm.commit import System
 
-CALLS = [name for name in vars(System) if not name.startswith("_")]
+CALLS = {name for name in vars(System) if not name.startswith("_")}
 
 #: The calls between which a disk is never another.
 CHANGING = {
@@ -73,6 +73,23 @@ class FailAt(Counting):
             return real()
         if self.after or name == "close":  # close(2) closes, whatever it then says
             real()
+        raise self.error
+
+
+class FailFrom(Counting):
+    """Raises at each call of the given names, from the Nth on."""
+
+    def __init__(self, at: int, error: OSError, which: Container[str]) -> None:
+        super().__init__()
+        self.at = at
+        self.error = error
+        self.which = which
+        self.failed = False
+
+    def call(self, name: str, real: Callable[[], Any], arguments: tuple) -> Any:
+        if self.n < self.at or name not in self.which:
+            return real()
+        self.failed = True
         raise self.error
 
 

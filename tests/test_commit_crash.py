@@ -20,7 +20,7 @@ from fastsm.errors import CommitError, FormatError
 from fastsm.plan import Deferred, Plan
 from fastsm.source import File, from_bytes
 
-from .crash import CHANGING, Counting, FailAt, PowerCut, PowerCutError, build
+from .crash import CALLS, CHANGING, Counting, FailAt, FailFrom, PowerCut, PowerCutError, build
 
 FILES = {
     "saved_model.pb": b"old graph" * 100,
@@ -205,6 +205,31 @@ def test_an_error_at_each_call(
             assert scenario.result(root) == scenario.new, at
         if not system.failed:
             assert leftovers(root) == []
+            return
+        scenario.again(root)
+    raise AssertionError("the commit does not end")
+
+
+@pytest.mark.parametrize("names", [CHANGING, CALLS - {"close"}], ids=["changing", "all"])
+def test_a_disk_that_stays_broken(
+    scenario: Scenario, fresh: Callable[[], Path], names: set[str]
+) -> None:
+    for at in range(1, 2000):
+        root = fresh()
+        system = FailFrom(at, OSError(errno.EROFS, os.strerror(errno.EROFS)), names)
+        try:
+            scenario.run(root, system)
+        except FormatError:
+            assert scenario.result(root) == scenario.old
+        except CommitError as raised:
+            expected = scenario.new if raised.on_disk == "new" else scenario.old
+            allowed = [expected]
+            if "fingerprint.pb" in scenario.changes and not scenario.out:
+                allowed.append(_without_fingerprint(expected))
+            assert scenario.result(root) in allowed, at
+        else:
+            assert scenario.result(root) == scenario.new, at
+        if not system.failed:
             return
         scenario.again(root)
     raise AssertionError("the commit does not end")

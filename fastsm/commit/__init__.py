@@ -19,6 +19,7 @@ import os
 
 from ..errors import CommitError, CoreError, FastsmError, RefusedError, UsageError
 from ..source import Identity
+from ..text import printable
 from .files import Files
 from .items import items_of, warnings_of
 from .lock import FolderLock
@@ -224,18 +225,18 @@ def _carry_out(
 def _fail(writer: Writer, error: BaseException, path: str, *, in_place: bool) -> NoReturn:
     """Raise an error in words, with what is on the disk now."""
     on_disk: Literal["old", "new"] = "new" if writer.published else "old"
+    doing = printable(writer.doing, None)
     if isinstance(error, CoreError):
         if error.kind == "CHANGED" and not writer.published:
             raise RefusedError(path, "a file of the model became shorter while it was read")
         reason = os.strerror(error.need) if error.kind == "IO" else str(error)
-        raise CommitError(path, f"{writer.doing}: {reason}", on_disk=on_disk) from error
+        raise CommitError(path, f"{doing}: {reason}", on_disk=on_disk) from error
     if isinstance(error, OSError) and not isinstance(error, FastsmError):
         hint = None
         if in_place and not writer.published and error.errno in _ELSEWHERE:
             hint = "--out DIR writes the edited model to another place"
         reason = error.strerror or str(error)
-        problem = f"{writer.doing}: {reason}"
-        raise CommitError(path, problem, on_disk=on_disk, hint=hint) from error
+        raise CommitError(path, f"{doing}: {reason}", on_disk=on_disk, hint=hint) from error
     if isinstance(error, CommitError) or not isinstance(error, FastsmError):
         # An interruption, or what the caller's check or progress raised, says it as well.
         error.on_disk = on_disk  # type: ignore[attr-defined]
@@ -254,7 +255,7 @@ def _check_unchanged(writer: Writer, lock: FolderLock) -> None:
         except FileNotFoundError:
             same = False
         if not same:
-            raise RefusedError(plan.path, f"{name} changed since it was opened")
+            raise RefusedError(plan.path, f"{printable(name)} changed since it was opened")
 
 
 def _check_vacant(writer: Writer, folder: str) -> None:
@@ -267,12 +268,14 @@ def _check_vacant(writer: Writer, folder: str) -> None:
     except NotADirectoryError:
         raise RefusedError(folder, "is a file; a folder, absent or empty, is wanted") from None
     if names:
-        raise RefusedError(folder, f"is not empty: it has {names[0]}", hint="name a new folder")
+        found = f"is not empty: it has {printable(names[0])}"
+        raise RefusedError(folder, found, hint="name a new folder")
 
 
 def _check_outside(writer: Writer, path: str) -> None:
     real = os.path.realpath(path)
     if os.path.join(real, "").startswith(os.path.join(writer.plan.folder, "")):
-        raise RefusedError(path, f"lies inside the model {writer.plan.path}")
-    if not os.path.isdir(os.path.dirname(real)):
-        raise RefusedError(path, f"no folder {os.path.dirname(real)}", hint="make it first")
+        raise RefusedError(path, f"lies inside the model {printable(writer.plan.path, None)}")
+    parent = os.path.dirname(real)
+    if not os.path.isdir(parent):
+        raise RefusedError(path, f"no folder {printable(parent, None)}", hint="make it first")

@@ -31,7 +31,9 @@ FINGERPRINT = "fingerprint.pb"
 class Files:
     """Replaces or removes one file, and fingerprint.pb with it."""
 
-    __slots__ = ("_check", "_folder", "_items", "_staged", "_stash", "_steps", "_writer")
+    __slots__ = (
+        "_check", "_folder", "_items", "_published", "_staged", "_stash", "_steps", "_writer",
+    )  # fmt: skip
 
     def __init__(
         self, writer: Writer, items: list[Item], check: Callable[[str, Source], object] | None
@@ -43,6 +45,7 @@ class Files:
         self._items = sorted(items, key=lambda item: item.name == FINGERPRINT)
         self._stash = os.path.join(self._folder, f"{STAGED}.old")
         self._staged: list[str] = []
+        self._published = False
         # (item, its staged path or None to remove it, what is staged) of what changes.
         self._steps: list[tuple[Item, str | None, os.stat_result | None]] = []
 
@@ -94,6 +97,7 @@ class Files:
                 system.rename(path, self._target(item))
             elif i == 0:
                 system.unlink(self._target(item))
+            self._published = True
             self._sync(item)
 
     def is_new(self) -> bool:
@@ -101,29 +105,38 @@ class Files:
         if not self._steps:
             return False
         item, path, staged = self._steps[0]
-        there = self._lstat(self._target(item))
+        try:
+            there = self._lstat(self._target(item))
+        except OSError:
+            return self._published
         if staged is None or there is None:
             return path is None and there is None
         return (staged.st_dev, staged.st_ino) == (there.st_dev, there.st_ino)
 
     def settle(self, new: bool) -> None:
         """Complete the new model or put the old one back, as far as can be; clear away."""
-        try:
-            if len(self._steps) == 2:
-                fingerprint, path, _ = self._steps[1]
-                target = self._target(fingerprint)
-                path = path if new else self._stash
-                if path and self._lstat(path) and not self._lstat(target):
-                    self._sync(self._steps[0][0])
-                    self._writer.system.rename(path, target)
-                    self._sync(fingerprint)
-        except OSError:
-            pass  # then there is none, which is true as well
+        if len(self._steps) == 2:
+            try:
+                self._settle_fingerprint(new)
+            except OSError:
+                pass  # then there is none, which is true as well
         for path in (*self._staged, self._stash):
             try:
                 self._writer.system.unlink(path)
             except OSError:
                 pass  # the next commit clears it
+
+    def _settle_fingerprint(self, new: bool) -> None:
+        """Put the fingerprint beside the file that it describes, if it is not there."""
+        (item, staged, _), (fingerprint, path, _) = self._steps
+        if not new:
+            # The old one, but only where the old file is sure to be: its successor still
+            # has its staged name.
+            path = self._stash if self._lstat(staged or self._target(item)) else None
+        if path and self._lstat(path) and not self._lstat(self._target(fingerprint)):
+            self._sync(item)
+            self._writer.system.rename(path, self._target(fingerprint))
+            self._sync(fingerprint)
 
     def _size(self) -> int:
         return sum(item.size for item in self._items)

@@ -11,6 +11,7 @@ import os
 from ..errors import RefusedError
 from ..plan import Change, Deferred, same, whole_file
 from ..source import from_bytes
+from ..text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -202,7 +203,8 @@ def items_of(plan: Plan, system: System, *, elsewhere: bool, digests: bool) -> l
             except FileNotFoundError:
                 pass
             except (IsADirectoryError, ValueError):
-                raise RefusedError(plan.path, f"{name} is there, and is not a file") from None
+                problem = f"{printable(name)} is there, and is not a file"
+                raise RefusedError(plan.path, problem) from None
         place = _place(plan, system, name, content is None, elsewhere)
         items.append(Item(name, path, place, old, content, beside=beside, digests=digests))
     return items
@@ -225,6 +227,6 @@ def _place(plan: Plan, system: System, name: str, goes: bool, elsewhere: bool) -
         return name
     raise RefusedError(
         plan.path,
-        f"{name} is a link to {real}, outside the model",
+        f"{printable(name)} is a link to {printable(real, None)}, outside the model",
         hint="--out DIR writes a model of real files",
     )

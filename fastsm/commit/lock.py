@@ -88,8 +88,9 @@ class FolderLock:
 def clear_inside(system: System, folder: str) -> None:
     """Remove staged files that a crash left in a model; the caller holds its lock."""
     for name in system.names(folder):
-        if name.startswith(STAGED):
-            system.unlink(os.path.join(folder, name))
+        path = os.path.join(folder, name)
+        if name.startswith(STAGED) and not stat.S_ISDIR(system.lstat(path).st_mode):
+            system.unlink(path)
 
 
 def clear_beside(system: System, path: str) -> None:

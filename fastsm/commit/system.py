@@ -93,9 +93,12 @@ class System:
         if sys.platform == "darwin":
             import fcntl
 
-            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
-        else:
-            os.fsync(fd)
+            try:  # there, fsync leaves it in the drive's cache
+                fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+                return
+            except OSError:
+                pass  # not every file system has it
+        os.fsync(fd)
 
     def lock(self, fd: int, *, shared: bool) -> None:
         """Lock an open folder; BlockingIOError when another process has it."""

@@ -5,6 +5,9 @@ changes places with the model in one step, and then the old one is deleted. For
 ``--out`` they are copies, sharing blocks where the file system can, and one rename lets
 the new folder appear complete. Folders, links, modes, owners, extended attributes and
 times are kept either way.
+
+The folder in place is then another one of the same name: a shell that stands in the
+model's folder stands in a deleted one afterwards.
 """
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import os
 import stat
 
 from ..errors import RefusedError
+from ..text import printable
 from .lock import STAGED, FolderLock, clear_beside, clear_inside, remove_tree, staged_beside
 from .write import NO_LINK
 
@@ -57,7 +61,7 @@ class Tree:
 
     __slots__ = (
         "_check", "_clones", "_entries", "_folders", "_in_place", "_items", "_links", "_lock",
-        "_root", "_stage", "_staged", "_target", "_writer",
+        "_published", "_root", "_stage", "_staged", "_target", "_writer",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +83,7 @@ class Tree:
         self._target = self._root if out is None else writer.system.realpath(out)
         self._stage = staged_beside(self._target)
         self._lock: FolderLock | None = None
+        self._published = False
         self._staged: os.stat_result | None = None
         # (place, what it is; None: it is new), each after its parent.
         self._folders: list[tuple[str, os.stat_result | None]] = []
@@ -123,6 +128,7 @@ class Tree:
         else:
             self._writer.doing = f"renaming the new folder to {self._target}"
             system.rename(self._stage, self._target)
+        self._published = True
         self._writer.sync_folder(os.path.dirname(self._target))
 
     def is_new(self) -> bool:
@@ -133,6 +139,8 @@ class Tree:
             there = self._writer.system.lstat(self._target)
         except FileNotFoundError:
             return False
+        except OSError:
+            return self._published
         return (there.st_dev, there.st_ino) == (self._staged.st_dev, self._staged.st_ino)
 
     def settle(self, new: bool) -> None:
@@ -149,7 +157,8 @@ class Tree:
             pass
         except OSError as error:
             writer.warnings.append(
-                f"{self._stage} could not be deleted ({error.strerror}); the next edit will"
+                f"{printable(self._stage, None)} could not be deleted ({error.strerror}); "
+                "the next edit will"
             )
         finally:
             if self._lock is not None:
@@ -178,7 +187,8 @@ class Tree:
             if self._links:
                 return _Entry(path, place, st, None)
             raise RefusedError(
-                self._writer.plan.path, f"{place} is a pipe, a socket or a device: not copied"
+                self._writer.plan.path,
+                f"{printable(place)} is a pipe, a socket or a device: not copied",
             )
         text = system.readlink(path)
         real = system.realpath(path)
@@ -194,7 +204,8 @@ class Tree:
         if not stat.S_ISREG(st.st_mode):
             raise RefusedError(
                 self._writer.plan.path,
-                f"{place} is a link to {real}, outside the model and not a file",
+                f"{printable(place)} is a link to {printable(real, None)}, outside the model "
+                "and not a file",
                 hint="copy the model with cp -rL first, if that is meant to be part of it",
             )
         return _Entry(real, place, st, None)

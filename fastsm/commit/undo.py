@@ -6,6 +6,7 @@ import os
 from ..errors import CoreError, FormatError, MissingError, RefusedError
 from ..plan import Plan, is_name
 from ..source import File
+from ..text import printable
 from . import commit
 from .files import FINGERPRINT
 from .items import state
@@ -67,13 +68,14 @@ def undo(
             continue
         # A crash may have left the model without its fingerprint, and nothing else amiss.
         if now != after and not (now is None and name == FINGERPRINT):
-            raise RefusedError(path, f"{name} is not as the edit left it")
+            raise RefusedError(path, f"{printable(name)} is not as the edit left it")
         if before is None:
             plan.remove(name)
             continue
         kept = _file(system, os.path.join(backup, FILES, name))
         if kept is None or _state_of(kept) != before:
-            raise RefusedError(backup, f"the backup is damaged: {FILES}/{name} has changed")
+            damaged = f"the backup is damaged: {FILES}/{printable(name)} has changed"
+            raise RefusedError(backup, damaged)
         plan.write(name, kept.source())
     return commit(
         plan,
@@ -117,7 +119,8 @@ def _manifest(system: System, backup: str) -> list[tuple[str, State | None, Stat
             raise ValueError
         document = json.loads(file.source().read(0, file.identity.size))
         if document["schema"] != BACKUP_SCHEMA:
-            raise FormatError(path, f"is a {document['schema']!r}, not a {BACKUP_SCHEMA}")
+            found = printable(str(document["schema"]))
+            raise FormatError(path, f"is a {found}, not a {BACKUP_SCHEMA}")
         return [
             (_name(entry["path"]), _state(entry["before"]), _state(entry["after"]))
             for entry in document["files"]

@@ -8,7 +8,7 @@ import stat
 from ..errors import CommitError, RefusedError
 from ..plan import pieces
 from ..source import PATCH, Identity
-from ..text import size
+from ..text import printable, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Writer:
         if at >= 0:
             raise CommitError(
                 self.plan.path,
-                f"{name} reads back differently from what was written",
+                f"{printable(name)} reads back differently from what was written",
                 on_disk="old",
                 offset=at,
             )
@@ -140,7 +140,8 @@ class Writer:
         file = self.system.file(old)
         self.put(file.source(), new, name, like=old, times=True)
         if Identity(self.system.fstat(file.fd)) != file.identity:
-            raise RefusedError(self.plan.path, f"{name} changed while it was copied")
+            problem = f"{printable(name)} changed while it was copied"
+            raise RefusedError(self.plan.path, problem)
 
     def clone(self, old: str, new: str, name: str) -> bool:
         """Like `copy`, sharing blocks with the old file; False where that cannot be done."""
@@ -227,7 +228,7 @@ class Writer:
         if free is not None and free < need:
             raise CommitError(
                 self.plan.path,
-                f"needs {size(need)} free in {folder}, {size(free)} there",
+                f"needs {size(need)} free in {printable(folder, None)}, {size(free)} there",
                 on_disk="old",
             )
 
@@ -277,7 +278,8 @@ class Writer:
     def _count(self, n: int) -> None:
         self._done += n
         if self._progress is not None:
-            self._progress(self._done, self.total)
+            # Deferred content and backups are small, and were not counted before.
+            self._progress(min(self._done, self.total), self.total)
 
 
 def _first_difference(planned: Source, staged: Source) -> int:
