@@ -229,7 +229,8 @@ static fsm_status put_child(fsm_canon *c, const large *g, const fsm_field_def *f
   return put_message(c, f, &child);
 }
 
-static fsm_status put_unknown(fsm_canon *c, const fsm_field *f, unsigned depth) {
+/* A field as it is, but for the width of its varints. */
+static fsm_status put_token(fsm_canon *c, const fsm_field *f) {
   fsm_status s = put_tag(c, f->number, f->wire);
   if (s)
     return s;
@@ -240,19 +241,28 @@ static fsm_status put_unknown(fsm_canon *c, const fsm_field *f, unsigned depth) 
   case FSM_LEN:
     s = put_varint(c, f->length);
     return s ? s : put_span(c, f->value, f->value + f->length);
-  default: break;
+  default: return FSM_OK; /* the start or the end of a group */
   }
-  if (depth > FSM_MAX_DEPTH)
-    return fsm_fail(&c->cursor.error, FSM_E_DEPTH, f->start, FSM_MAX_DEPTH, 0);
-  uint64_t at = f->value, end = f->value + f->length;
-  while (at < end && !s) {
+}
+
+/* A field that the schema does not know; the cursor has seen that its groups match. */
+static fsm_status put_unknown(fsm_canon *c, const fsm_field *f, unsigned depth) {
+  fsm_status s = put_token(c, f);
+  if (f->wire != FSM_GROUP)
+    return s;
+  uint64_t at = f->value;
+  while (at < f->end && !s) {
     fsm_field inner;
-    if ((s = fsm_cursor_span(&c->cursor, at, end)) || (s = fsm_cursor_next(&c->cursor, &inner)))
+    if (depth > FSM_MAX_DEPTH)
+      return fsm_fail(&c->cursor.error, FSM_E_DEPTH, at, FSM_MAX_DEPTH, 0);
+    if ((s = fsm_cursor_span(&c->cursor, at, f->end)) ||
+        (s = fsm_cursor_token(&c->cursor, &inner)) || (s = put_token(c, &inner)))
       break;
-    s = put_unknown(c, &inner, depth + 1);
+    depth += inner.wire == FSM_GROUP;
+    depth -= inner.wire == FSM_END_GROUP;
     at = inner.end;
   }
-  return s ? s : put_tag(c, f->number, FSM_END_GROUP);
+  return s;
 }
 
 /* A singular scalar or a string. */

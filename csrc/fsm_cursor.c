@@ -103,47 +103,7 @@ fsm_status fsm_cursor_varint(fsm_cursor *c, uint64_t *value) {
   return FSM_OK;
 }
 
-/* Step over the fields of a group, up to and including its end tag. */
-static fsm_status skip_group(fsm_cursor *c, fsm_field *f) {
-  uint32_t open[FSM_MAX_DEPTH];
-  unsigned depth = 0;
-  open[depth++] = f->number;
-  while (depth) {
-    if (fsm_cursor_done(c))
-      return fsm_fail(&c->error, FSM_E_GROUP, f->start, f->number, 0);
-    const uint8_t *p, *end;
-    fsm_status s = header(c, &p, &end);
-    if (s)
-      return s;
-    const uint8_t *from = p;
-    uint64_t at = c->at, value = 0;
-    uint32_t number;
-    fsm_wire wire;
-    if ((s = fsm_read_tag(&p, end, &number, &wire)))
-      return bad_header(c, s, at);
-    uint64_t after_tag = at + (uint64_t)(p - from);
-    if ((wire == FSM_VARINT || wire == FSM_LEN) && (s = fsm_read_varint(&p, end, &value)))
-      return bad_header(c, s, after_tag);
-    uint64_t skip = wire == FSM_LEN ? value : wire == FSM_FIXED64 ? 8 : wire == FSM_FIXED32 ? 4 : 0;
-    c->at = at + (uint64_t)(p - from);
-    if (skip > c->end - c->at)
-      return fsm_fail(&c->error, FSM_E_TRUNCATED, c->at, skip, c->end - c->at);
-    c->at += skip;
-    if (wire == FSM_GROUP) {
-      if (depth == FSM_MAX_DEPTH)
-        return fsm_fail(&c->error, FSM_E_DEPTH, at, FSM_MAX_DEPTH, 0);
-      open[depth++] = number;
-    } else if (wire == FSM_END_GROUP) {
-      if (open[--depth] != number)
-        return fsm_fail(&c->error, FSM_E_GROUP, at, open[depth], number);
-      f->length = at - f->value;
-    }
-  }
-  f->end = c->at;
-  return FSM_OK;
-}
-
-fsm_status fsm_cursor_next(fsm_cursor *c, fsm_field *f) {
+fsm_status fsm_cursor_token(fsm_cursor *c, fsm_field *f) {
   const uint8_t *p, *end;
   fsm_status s = header(c, &p, &end);
   if (s)
@@ -155,15 +115,15 @@ fsm_status fsm_cursor_next(fsm_cursor *c, fsm_field *f) {
   if ((s = fsm_read_tag(&p, end, &f->number, &f->wire)))
     return bad_header(c, s, at);
   size_t tag_bytes = (size_t)(p - from);
-  f->tag_end = at + tag_bytes;
-  uint64_t left = c->end - at - tag_bytes;
+  f->tag_end = f->value = f->end = at + tag_bytes;
+  uint64_t left = c->end - f->tag_end;
   f->minimal = fsm_is_minimal(from, p);
   switch (f->wire) {
   case FSM_VARINT:
   case FSM_LEN: {
     const uint8_t *second = p;
     if ((s = fsm_read_varint(&p, end, &f->value)))
-      return bad_header(c, s, at + tag_bytes);
+      return bad_header(c, s, f->tag_end);
     f->minimal = f->minimal && fsm_is_minimal(second, p);
     f->end = at + (uint64_t)(p - from);
     if (f->wire == FSM_LEN) {
@@ -182,15 +142,44 @@ fsm_status fsm_cursor_next(fsm_cursor *c, fsm_field *f) {
     if (n > left)
       return fsm_fail(&c->error, FSM_E_TRUNCATED, at, n, left);
     f->value = n == 8 ? fsm_load64(p) : fsm_load32(p);
-    f->end = at + tag_bytes + n;
+    f->end = f->tag_end + n;
     break;
   }
-  case FSM_GROUP:
-    c->at = f->value = at + tag_bytes;
-    return skip_group(c, f);
-  default: /* FSM_END_GROUP */
-    return fsm_fail(&c->error, FSM_E_GROUP, at, 0, f->number);
+  default: break;
   }
   c->at = f->end;
   return FSM_OK;
+}
+
+/* Step over the fields of a group, up to and including its end tag. */
+static fsm_status skip_group(fsm_cursor *c, fsm_field *f) {
+  uint32_t open[FSM_MAX_DEPTH];
+  unsigned depth = 0;
+  fsm_field inner;
+  open[depth++] = f->number;
+  while (depth) {
+    if (fsm_cursor_done(c))
+      return fsm_fail(&c->error, FSM_E_GROUP, f->start, f->number, 0);
+    fsm_status s = fsm_cursor_token(c, &inner);
+    if (s)
+      return s;
+    if (inner.wire == FSM_GROUP) {
+      if (depth == FSM_MAX_DEPTH)
+        return fsm_fail(&c->error, FSM_E_DEPTH, inner.start, FSM_MAX_DEPTH, 0);
+      open[depth++] = inner.number;
+    } else if (inner.wire == FSM_END_GROUP && open[--depth] != inner.number) {
+      return fsm_fail(&c->error, FSM_E_GROUP, inner.start, open[depth], inner.number);
+    }
+  }
+  f->length = inner.start - f->value;
+  f->end = inner.end;
+  return FSM_OK;
+}
+
+fsm_status fsm_cursor_next(fsm_cursor *c, fsm_field *f) {
+  fsm_status s = fsm_cursor_token(c, f);
+  if (s || f->wire < FSM_GROUP || f->wire == FSM_FIXED32)
+    return s;
+  return f->wire == FSM_GROUP ? skip_group(c, f)
+                              : fsm_fail(&c->error, FSM_E_GROUP, f->start, 0, f->number);
 }

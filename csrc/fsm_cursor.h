@@ -59,6 +59,9 @@ static inline void fsm_cursor_forget(fsm_cursor *c) { c->fill = 0; }
 
 static inline bool fsm_cursor_done(const fsm_cursor *c) { return c->at >= c->end; }
 
+/* Read the next field and step over it; but of groups only a start or an end tag. */
+fsm_status fsm_cursor_token(fsm_cursor *c, fsm_field *f);
+
 /* Read the next field and step over it. A group is stepped over whole; an
  * end-group tag on its own is FSM_E_GROUP. On failure error tells where. */
 fsm_status fsm_cursor_next(fsm_cursor *c, fsm_field *f);

@@ -252,7 +252,7 @@ static fsm_status scan_field(fsm_unit *u, const fsm_message_def *m, const uint8_
   const uint8_t *payload = *p;
   *p += n;
   if (wire == FSM_GROUP && (s = skip_group(p, end, number, depth + 1)))
-    return fail(u, s, from, number, 0);
+    return fail(u, s, from, s == FSM_E_DEPTH ? FSM_MAX_DEPTH : number, 0);
   r->payload = (uint32_t)(payload - u->base);
   r->bytes = (uint32_t)(*p - payload);
   r->end = (uint32_t)(*p - u->base);
