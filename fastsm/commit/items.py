@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .system import System
 
 # Below this a thread costs more than it saves.
-_LARGE = 8 << 20
+_LARGE = 1 << 20
 
 _WINDOW = 256 << 10
 
