@@ -40,7 +40,12 @@ demo: $(VENV)/built
 	@echo
 	@echo "The command is $(BIN)/fastsm. Try: $(BIN)/fastsm show PATH/TO/YOUR/MODEL"
 
-test: core fuzz lint types pytest
+# All of it, whatever fails on the way; pytest last, so that its last line is the last.
+test:
+	@failed=; for part in core fuzz lint types pytest; do \
+	  $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
 
 core:
 	@echo "--- core: the C tests, under AddressSanitizer and UBSan"

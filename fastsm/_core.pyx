@@ -11,7 +11,7 @@ from cpython.buffer cimport (
 )
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -22,7 +22,8 @@ cdef dict KINDS = {
     FSM_E_IO: "IO", FSM_E_CHANGED: "CHANGED", FSM_E_TRUNCATED: "TRUNCATED",
     FSM_E_VARINT: "VARINT", FSM_E_TAG: "TAG", FSM_E_WIRE: "WIRE", FSM_E_GROUP: "GROUP",
     FSM_E_DEPTH: "DEPTH", FSM_E_UTF8: "UTF8", FSM_E_LIMIT: "LIMIT", FSM_E_INVALID: "INVALID",
-    FSM_E_MAGIC: "MAGIC", FSM_E_HANDLE: "HANDLE", FSM_E_BLOCK: "BLOCK", FSM_E_RESTARTS: "RESTARTS", FSM_E_CRC: "CRC",
+    FSM_E_MAGIC: "MAGIC", FSM_E_HANDLE: "HANDLE", FSM_E_BLOCK: "BLOCK", FSM_E_RESTARTS: "RESTARTS",
+    FSM_E_CRC: "CRC",
     FSM_E_SNAPPY: "SNAPPY", FSM_E_ORDER: "ORDER",
 }
 
