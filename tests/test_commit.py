@@ -2,14 +2,8 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import shutil
 import stat
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,77 +12,27 @@ import pytest
 from fastsm.commit import System, commit
 from fastsm.errors import CommitError, RefusedError
 from fastsm.plan import Deferred, Plan, Rewrite
-from fastsm.source import File, Source, from_bytes
+from fastsm.source import Source, from_bytes
 
-from .crash import Counting, FailOn
-
-OLD = b"an old graph, and then " + b"." * 500
-NEW = b"a new graph, and then " + b"." * 500
-
-
-def make_model(folder: Path) -> Path:
-    """The files of a model; their bytes do not matter here."""
-    (folder / "variables").mkdir(parents=True)
-    (folder / "assets").mkdir()
-    (folder / "saved_model.pb").write_bytes(OLD)
-    (folder / "fingerprint.pb").write_bytes(b"old fingerprint")
-    (folder / "variables" / "variables.index").write_bytes(b"index")
-    (folder / "variables" / "variables.data-00000-of-00001").write_bytes(b"data" * 100)
-    (folder / "assets" / "vocab.txt").write_bytes(b"a b c")
-    return folder
+from .crash import Counting
+from .edits import (
+    NEW,
+    OLD,
+    RETAGGED,
+    make_model,
+    move,
+    moved,
+    read,
+    retag,
+    set_attribute,
+    stats,
+    tree,
+)  # fmt: skip
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return make_model(tmp_path / "model")
-
-
-def read(plan: Plan, name: str) -> Source:
-    file = File(os.path.join(plan.folder, name))
-    plan.read(name, file)
-    return file.source()
-
-
-def retag(path: Path, *, fingerprint: bytes | None = b"new fingerprint") -> Plan:
-    """A plan as retag makes it: a few bytes of one file, and the fingerprint's."""
-    plan = Plan(str(path), verb="retag", arguments={"old": ["serve"], "new": ["gpu"]})
-    rewrite = Rewrite(read(plan, "saved_model.pb"))
-    rewrite.replace(0, 6, b"a new")
-    plan.write("saved_model.pb", rewrite.source())
-    if (path / "fingerprint.pb").exists():
-        read(plan, "fingerprint.pb")
-        plan.write("fingerprint.pb", Deferred(lambda: (fingerprint, None)))
-    return plan
-
-
-def move(path: Path) -> Plan:
-    """A plan that touches several files: one changes its name, and the graph names it."""
-    plan = retag(path)
-    plan.write("assets/words.txt", read(plan, "assets/vocab.txt"))
-    plan.remove("assets/vocab.txt")
-    return plan
-
-
-def tree(path: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
-
-
-def stats(path: Path) -> dict[Path, os.stat_result]:
-    """Everything that an edit could disturb, access times apart."""
-    return {
-        p: os.stat_result(st[:7] + (0,) + st[8:])
-        for p in [path.parent, path, *path.rglob("*")]
-        for st in [p.lstat()]
-    }
-
-
-RETAGGED = {"saved_model.pb": NEW, "fingerprint.pb": b"new fingerprint"}
-
-
-def moved(before: dict[str, bytes]) -> dict[str, bytes]:
-    after = {**before, **RETAGGED, "assets/words.txt": b"a b c"}
-    del after["assets/vocab.txt"]
-    return after
 
 
 # --- what is there afterwards ------------------------------------------------------------
@@ -384,13 +328,6 @@ def _unread(folder: Path) -> Plan:
     return plan
 
 
-def set_attribute(path: Path) -> None:
-    try:
-        os.setxattr(path, "user.origin", b"the lab")
-    except (AttributeError, OSError):
-        pytest.skip("no extended attributes here")
-
-
 @pytest.mark.parametrize("make", [retag, move])
 def test_extended_attributes_stay(folder: Path, make: Any) -> None:
     for path in (folder, folder / "saved_model.pb", folder / "assets"):
@@ -498,247 +435,3 @@ def test_names_that_are_not_text(folder: Path) -> None:
     (folder / name).write_bytes(b"odd")
     commit(move(folder))
     assert (folder / name).read_bytes() == b"odd"
-
-
-# --- who else is there -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("make", [retag, move])
-@pytest.mark.parametrize("name", ["saved_model.pb", "fingerprint.pb"])
-def test_a_model_that_changed_since_it_was_opened(folder: Path, name: str, make: Any) -> None:
-    plan = make(folder)
-    (folder / name).write_bytes(b"somebody else's")
-    before = tree(folder)
-    for dry_run in (True, False):
-        with pytest.raises(RefusedError, match=f"{name} changed since it was opened"):
-            commit(plan, dry_run=dry_run)
-    assert tree(folder) == before
-
-
-def test_a_file_that_went_away_since(folder: Path) -> None:
-    plan = retag(folder)
-    (folder / "fingerprint.pb").unlink()
-    with pytest.raises(RefusedError, match="changed since it was opened"):
-        commit(plan)
-
-
-def test_a_model_that_changes_while_its_edit_is_staged(folder: Path) -> None:
-    def check(name: str, staged: Source) -> None:
-        (folder / "saved_model.pb").write_bytes(b"somebody else's")
-
-    with pytest.raises(RefusedError, match="changed since it was opened"):
-        commit(retag(folder), check=check)
-    assert tree(folder)["saved_model.pb"] == b"somebody else's"
-
-
-def test_another_folder_in_the_models_place(folder: Path) -> None:
-    plan = retag(folder)
-    folder.rename(folder.parent / "moved")
-    shutil.copytree(folder.parent / "moved", folder)
-    with pytest.raises(RefusedError, match="another folder"):
-        commit(plan)
-
-
-HOLDER = """
-import fcntl, os, sys
-fd = os.open(sys.argv[1], os.O_RDONLY)
-fcntl.flock(fd, fcntl.LOCK_EX)
-print("locked", flush=True)
-sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def other_writer(folder: Path) -> Iterator[None]:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(folder)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        assert process.stdout.readline() == "locked\n"
-        yield
-        assert process.stdin is not None
-        process.stdin.close()
-
-
-@pytest.mark.usefixtures("other_writer")
-@pytest.mark.parametrize("make", [retag, move])
-def test_a_second_writer_is_refused(folder: Path, make: Any) -> None:
-    before = stats(folder)
-    with pytest.raises(CommitError, match="another fastsm is at work") as info:
-        commit(make(folder))
-    assert info.value.on_disk == "old"
-    assert stats(folder) == before
-
-
-def test_a_folder_that_another_writer_stages_is_not_cleared(folder: Path) -> None:
-    staged = folder.parent / ".model.fastsm-stage"
-    staged.mkdir()
-    (staged / "file").touch()
-    fd = os.open(staged, os.O_RDONLY)
-    fcntl.flock(fd, fcntl.LOCK_EX)
-    with pytest.raises(CommitError, match="another fastsm is at work"):
-        commit(move(folder))
-    assert (staged / "file").exists()
-    os.close(fd)
-    commit(move(folder))
-    assert not staged.exists()
-
-
-def test_a_link_with_the_name_of_a_staged_folder_is_not_followed(folder: Path) -> None:
-    other = folder.parent / "other"
-    other.mkdir()
-    (other / "precious").touch()
-    (folder.parent / ".model.fastsm-stage").symlink_to("other")
-    with pytest.raises(CommitError):
-        commit(move(folder))
-    assert (other / "precious").exists()
-
-
-def test_where_there_are_no_locks_it_goes_on_and_says_so(folder: Path) -> None:
-    system = FailOn("lock", OSError(errno.EBADF, "Bad file descriptor"))
-    done = commit(retag(folder), system=system)
-    assert done.warnings == ["no locks here: let nobody else edit the model meanwhile"]
-    assert tree(folder)["saved_model.pb"] == NEW
-
-
-def test_the_lock_is_given_back(folder: Path) -> None:
-    commit(retag(folder))
-    fd = os.open(folder, os.O_RDONLY)
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.close(fd)
-
-
-# --- where it cannot be done -------------------------------------------------------------
-
-
-@pytest.fixture
-def unprivileged() -> Iterator[Path]:
-    """A model that belongs to nobody in particular, whom the test is for the time."""
-    with tempfile.TemporaryDirectory() as root:
-        parent = Path(root) / "parent"
-        folder = make_model(parent / "model")
-        if os.geteuid() != 0:
-            yield folder
-        else:
-            Path(root).chmod(0o755)
-            for path in [Path(root), *Path(root).rglob("*")]:
-                os.chown(path, 65534, 65534)
-            os.seteuid(65534)
-            try:
-                yield folder
-            finally:
-                os.seteuid(0)
-        parent.chmod(0o755)
-        folder.chmod(0o755)
-
-
-def test_a_folder_that_may_not_be_written(unprivileged: Path) -> None:
-    before = tree(unprivileged)
-    unprivileged.chmod(0o555)
-    with pytest.raises(CommitError, match="Permission denied") as info:
-        commit(retag(unprivileged))
-    assert info.value.on_disk == "old"
-    assert "--out DIR" in str(info.value)
-    assert tree(unprivileged) == before
-
-
-def test_a_file_that_may_not_be_written_is_replaced(unprivileged: Path) -> None:
-    (unprivileged / "saved_model.pb").chmod(0o444)
-    commit(retag(unprivileged))
-    assert (unprivileged / "saved_model.pb").read_bytes() == NEW
-    assert stat.S_IMODE((unprivileged / "saved_model.pb").stat().st_mode) == 0o444
-
-
-def test_a_parent_that_may_not_be_written(unprivileged: Path) -> None:
-    before = tree(unprivileged)
-    unprivileged.parent.chmod(0o555)
-    with pytest.raises(CommitError, match="Permission denied") as info:
-        commit(move(unprivileged))
-    assert "--out DIR" in str(info.value)
-    assert tree(unprivileged) == before
-    commit(retag(unprivileged))  # that shape needs no parent
-
-
-def test_folders_that_may_not_be_written_are_exchanged_and_deleted(unprivileged: Path) -> None:
-    before = tree(unprivileged)
-    (unprivileged / "assets").chmod(0o555)
-    (unprivileged / "variables").chmod(0o555)
-    commit(move(unprivileged))
-    assert tree(unprivileged) == moved(before)
-    assert os.listdir(unprivileged.parent) == ["model"]
-    assert stat.S_IMODE((unprivileged / "assets").stat().st_mode) == 0o555
-    (unprivileged / "assets").chmod(0o755)
-    (unprivileged / "variables").chmod(0o755)
-
-
-@pytest.mark.parametrize("code", [errno.EXDEV, errno.EBUSY, errno.ENOSYS, errno.EINVAL])
-@pytest.mark.parametrize("call", ["exchange", "link", "make_folder"])
-def test_a_mount_point_is_refused_with_the_way_out(folder: Path, call: str, code: int) -> None:
-    if (call, code) == ("link", errno.ENOSYS):
-        pytest.skip("then files are copied")
-    before = stats(folder)
-    system = FailOn(call, OSError(code, os.strerror(code)))
-    with pytest.raises(CommitError) as info:
-        commit(move(folder), system=system)
-    assert info.value.on_disk == "old"
-    assert info.value.exit_code == 6
-    assert "--out DIR" in str(info.value)
-    after = stats(folder)
-    del before[folder.parent], after[folder.parent]
-    assert {p: st[:7] for p, st in after.items()} == {p: st[:7] for p, st in before.items()}
-    assert os.listdir(folder.parent) == ["model"]
-
-
-@pytest.mark.parametrize("code", [errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP])
-def test_without_hard_links_files_are_copied(folder: Path, code: int) -> None:
-    (folder / "assets" / "link").symlink_to("vocab.txt")
-    before = tree(folder)
-    system = FailOn("link", OSError(code, os.strerror(code)))
-    plan = retag(folder)
-    plan.write("assets/more.txt", from_bytes(b"more"))
-    commit(plan, system=system)
-    assert tree(folder) == {**before, **RETAGGED, "assets/more.txt": b"more"}
-    assert os.readlink(folder / "assets" / "link") == "vocab.txt"
-
-
-class Small(System):
-    def free(self, path: str) -> int:
-        return 40
-
-
-@pytest.mark.parametrize("dry_run", [False, True])
-@pytest.mark.parametrize("make", [retag, move])
-def test_space_is_looked_for_first(folder: Path, make: Any, dry_run: bool) -> None:
-    before = stats(folder)
-    with pytest.raises(CommitError) as info:
-        commit(make(folder), system=Small(), dry_run=dry_run)
-    where = folder if make is retag else folder.parent
-    assert str(info.value).splitlines()[0] == (
-        f"{folder}: needs 522 bytes free in {where}, 40 bytes there. "
-        "The model on disk is the old one."
-    )
-    assert stats(folder) == before
-
-
-@pytest.mark.parametrize("call", ["write", "allocate", "create", "sync"])
-@pytest.mark.parametrize("make", [retag, move])
-def test_a_full_disk(folder: Path, make: Any, call: str) -> None:
-    os.truncate(folder / "saved_model.pb", 2 << 20)
-    before = tree(folder)
-    system = FailOn(call, OSError(errno.ENOSPC, "No space left on device"))
-    with pytest.raises(CommitError, match="No space left on device") as info:
-        commit(make(folder), system=system)
-    assert info.value.on_disk == "old"
-    assert tree(folder) == before
-    assert os.listdir(folder.parent) == ["model"]
-
-
-def test_an_old_folder_that_cannot_be_deleted_is_a_warning(folder: Path) -> None:
-    system = FailOn("remove_folder", OSError(errno.EIO, "Input/output error"))
-    done = commit(move(folder), system=system)
-    assert tree(folder)["saved_model.pb"] == NEW
-    assert len(done.warnings) == 1
-    assert "could not be deleted (Input/output error)" in done.warnings[0]
-    commit(retag(folder, fingerprint=b"x"))
-    assert os.listdir(folder.parent) == ["model"]

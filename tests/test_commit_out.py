@@ -14,7 +14,7 @@ from fastsm.errors import CommitError, RefusedError, UsageError
 from fastsm.plan import Plan
 
 from .crash import Counting, FailOn
-from .test_commit import NEW, RETAGGED, make_model, move, moved, retag, set_attribute, stats, tree
+from .edits import NEW, RETAGGED, make_model, move, moved, retag, set_attribute, stats, tree
 
 
 @pytest.fixture

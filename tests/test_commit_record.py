@@ -19,7 +19,7 @@ from fastsm.plan import Deferred, Plan
 from fastsm.source import from_bytes
 
 from .crash import FailOn
-from .test_commit import NEW, OLD, make_model, move, retag, stats, tree
+from .edits import NEW, OLD, make_model, move, retag, stats, tree
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from .files import Files
 from .items import items_of, warnings_of
 from .lock import FolderLock
 from .system import System
-from .write import Writer
+from .write import ELSEWHERE, Writer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Committed", "System", "commit"]
 
 # Errors that another place may not have.
-_ELSEWHERE = {
+_HERE_ONLY = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV, errno.EBUSY, errno.ENOSYS,
     errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSPC, errno.EDQUOT,
 }  # fmt: skip
@@ -233,8 +233,8 @@ def _fail(writer: Writer, error: BaseException, path: str, *, in_place: bool) ->
         raise CommitError(path, f"{doing}: {reason}", on_disk=on_disk) from error
     if isinstance(error, OSError) and not isinstance(error, FastsmError):
         hint = None
-        if in_place and not writer.published and error.errno in _ELSEWHERE:
-            hint = "--out DIR writes the edited model to another place"
+        if in_place and not writer.published and error.errno in _HERE_ONLY:
+            hint = ELSEWHERE
         reason = error.strerror or str(error)
         raise CommitError(path, f"{doing}: {reason}", on_disk=on_disk, hint=hint) from error
     if isinstance(error, CommitError) or not isinstance(error, FastsmError):

@@ -15,10 +15,10 @@ import errno
 import os
 import stat
 
-from ..errors import RefusedError
+from ..errors import CommitError, RefusedError
 from ..text import printable
 from .lock import STAGED, FolderLock, clear_beside, clear_inside, remove_tree, staged_beside
-from .write import NO_LINK
+from .write import ELSEWHERE, NO_LINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from ..source import Source
     from .items import Item
     from .write import Writer
+
+
+# What the system says of two folders that it cannot exchange: they are on different
+# mounts, or the file system or the kernel has no such call.
+_APART = {errno.EXDEV, errno.EBUSY}
+_NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 class _Entry:
@@ -124,7 +130,16 @@ class Tree:
         system = self._writer.system
         if self._in_place:
             self._writer.doing = "exchanging the old folder and the new one"
-            system.exchange(self._stage, self._target)
+            try:
+                system.exchange(self._stage, self._target)
+            except OSError as error:
+                if error.errno in _APART:
+                    raise self._apart("") from error
+                if error.errno in _NO_EXCHANGE:
+                    raise self._impossible(
+                        "this file system cannot exchange two folders in one step"
+                    ) from error
+                raise
         else:
             self._writer.doing = f"renaming the new folder to {self._target}"
             system.rename(self._stage, self._target)
@@ -168,13 +183,18 @@ class Tree:
         """List what the folder holds and what becomes of it."""
         system = self._writer.system
         changed = {item.place for item in self._items}
-        self._folders.append(("", system.stat(self._root)))
+        root = system.stat(self._root)
+        if self._in_place and system.stat(os.path.dirname(self._root)).st_dev != root.st_dev:
+            raise self._apart("")
+        self._folders.append(("", root))
         for folder, _ in self._folders:  # grows while it is walked
             for name in system.names(os.path.join(self._root, folder)):
                 place = os.path.join(folder, name)
                 path = os.path.join(self._root, place)
                 st = system.lstat(path)
                 if stat.S_ISDIR(st.st_mode):
+                    if self._in_place and st.st_dev != root.st_dev:
+                        raise self._apart(place)
                     self._folders.append((place, st))
                 elif place not in changed and not place.startswith(STAGED):
                     self._entries.append(self._entry(path, place, st))
@@ -220,9 +240,9 @@ class Tree:
                 system.link(entry.path, new)
                 return True
             except OSError as error:
-                # In place, what lies on another file system cannot be exchanged either.
-                apart = error.errno == errno.EXDEV and not self._in_place
-                if error.errno not in NO_LINK and not apart:
+                if error.errno == errno.EXDEV and self._in_place:
+                    raise self._apart("") from error  # a bind mount has its parent's device
+                if error.errno not in NO_LINK and error.errno != errno.EXDEV:
                     raise
         if entry.text is not None:
             system.symlink(entry.text, new)
@@ -290,6 +310,13 @@ class Tree:
                 writer.sync_open_folder(fd)
             finally:
                 system.close(fd)
+
+    def _apart(self, place: str) -> CommitError:
+        what = f"{printable(place)} is" if place else "its folder is"
+        return self._impossible(f"{what} a mount point, and cannot be exchanged in one step")
+
+    def _impossible(self, problem: str) -> CommitError:
+        return CommitError(self._writer.plan.path, problem, on_disk="old", hint=ELSEWHERE)
 
     def _new(self, place: str) -> str:
         return os.path.join(self._stage, place) if place else self._stage

@@ -38,6 +38,9 @@ _END = 4096
 # What copy_file_range says where it cannot help; reading and writing then do.
 _NO_COPY = {errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
 
+#: The way out of whatever cannot be done in the model's own place.
+ELSEWHERE = "--out DIR writes the edited model to another place"
+
 #: What link(2) says where a file cannot have one more name: then it is copied.
 NO_LINK = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
 
