@@ -51,7 +51,7 @@ static fsm_status string_dtype(fsm_cursor *c, const fsm_field *entry, bool *yes)
 }
 
 static fsm_status look_at(fsm_cursor *c, fsm_irregular *n, bool *found) {
-  bool is_const = false, is_string = false;
+  bool is_const = false, is_string = true; /* without a dtype, too */
   uint64_t at = n->node.value;
   n->is_call = false;
   while (at < n->node.end) {

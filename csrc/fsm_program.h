@@ -11,7 +11,8 @@
 
 typedef struct {
   fsm_field node; /* the NodeDef's field in the GraphDef */
-  bool is_call;   /* PartitionedCall or StatefulPartitionedCall; else a string Const */
+  bool is_call;   /* PartitionedCall or StatefulPartitionedCall; else a Const of strings,
+                   * or of no dtype, on which TensorFlow aborts */
 } fsm_irregular;
 
 /* Go on from where the cursor stands in the fields of one span of a GraphDef to

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .._core import Source
+    from ..source import Spans
     from ..views import MetaGraph
 
 
@@ -44,7 +45,9 @@ def program_hash(graph: MetaGraph) -> int:
     reader = Reader(source, graph.reader.path)
     rewrite = Rewrite(source)
     for length_at, start, end, is_call in _core.irregular_nodes(source):
-        entries = _regular_call(reader, start, end) if is_call else _entry(b"value", b"")
+        fields = reader.fields([(start, end)], "graph_def.node")
+        attrs = map_entries(reader, fields, 5, "graph_def.node.attr")
+        entries = _regular_call(reader, attrs) if is_call else _regular_text(reader, attrs)
         # The last of equal map keys counts: a new one at the end is enough.
         rewrite.replace(end, end, entries, [(length_at, start, end)])
     # Library and versions stay as empty messages, wherever there were none too.
@@ -56,18 +59,29 @@ def program_hash(graph: MetaGraph) -> int:
     return _core.Canon().hash(regular, _core.message_id("GraphDef"), [(0, regular.size)])
 
 
-def _regular_call(reader: Reader, start: int, end: int) -> bytes:
-    """The attrs of a call as they are hashed: no uid in f's name, no config_proto."""
-    attrs = map_entries(reader, reader.fields([(start, end)], "graph_def.node"), 5, "attr")
-    if "f" not in attrs or "config_proto" not in attrs:
-        raise UnsupportedError(reader.path, "a call without attr f or config_proto")
-    value = b"".join(reader.source.read(a, b - a) for a, b in attrs["f"])
+def _regular_call(reader: Reader, attrs: dict[str, Spans]) -> bytes:
+    """What a call's attrs gain to be hashed: no uid in f's name, no config_proto."""
+    if "f" not in attrs:
+        raise UnsupportedError(reader.path, "a call without attr f")
     func = merged(reader.fields(attrs["f"], "attr.f"), 10)
-    name = last(reader.fields(func, "attr.f.func"), 1)
-    plain = without_uid(reader.bytes(name, "attr.f.func.name") if name else b"")
-    # Merging: a second func with only a name overrides the name of the first.
-    value += delimited(10, delimited(1, plain))
-    return _entry(b"f", value) + _entry(b"config_proto", b"\x12\x00")
+    field = last(reader.fields(func, "attr.f.func"), 1)
+    name = reader.bytes(field, "attr.f.func.name") if field else b""
+    out = b""
+    if uid(name) is not None:
+        value = b"".join(reader.source.read(a, b - a) for a, b in attrs["f"])
+        # Merging: a second func with only a name overrides the name of the first.
+        out += _entry(b"f", value + delimited(10, delimited(1, without_uid(name))))
+    if "config_proto" in attrs:
+        out += _entry(b"config_proto", b"\x12\x00")
+    return out
+
+
+def _regular_text(reader: Reader, attrs: dict[str, Spans]) -> bytes:
+    """What the attrs of a constant of strings gain: no value."""
+    for name in ("dtype", "value"):
+        if name not in attrs:
+            raise UnsupportedError(reader.path, f"a constant without attr {name}")
+    return _entry(b"value", b"")
 
 
 def _entry(key: bytes, value: bytes) -> bytes:
