@@ -49,11 +49,11 @@ test:
 
 core:
 	@echo "--- core: the C tests, under AddressSanitizer and UBSan"
-	$(MAKE) -C csrc test
+	@$(MAKE) --silent --no-print-directory -C csrc -j2 test
 
 fuzz:
 	@echo "--- fuzz: $(FUZZ_SECONDS) s for each C fuzzer, from the example models"
-	$(MAKE) -C csrc fuzz SECONDS=$(FUZZ_SECONDS) SEEDS="$(abspath $(wildcard examples/*/1/variables/*.index examples/*/1/*.pb))"
+	@$(MAKE) --silent --no-print-directory -C csrc -j2 fuzz SECONDS=$(FUZZ_SECONDS) SEEDS="$(abspath $(wildcard examples/*/1/variables/*.index examples/*/1/*.pb))"
 
 lint: $(VENV)/tools
 	@echo "--- lint: ruff, cython-lint"
