@@ -281,6 +281,35 @@ def test_a_reader_that_goes_away_is_no_error(words: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_output_that_cannot_be_written_is_said() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "fastsm", "show", str(EXAMPLES / "ranker" / "1")],
+            stdout=full, stderr=subprocess.PIPE, cwd=ROOT, text=True,
+        )  # fmt: skip
+    text = "fastsm: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (6, text)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize(("path", "code"), [("examples/ranker/1", 0), ("nowhere", 4)])
+def test_closed_streams_are_no_error(closed: str, path: str, code: int) -> None:
+    command = f"{sys.executable} -m fastsm show {path} {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == code
+    assert (done.stdout != "") == (code == 0 and closed == "2>&-")
+    assert (done.stderr != "") == (code == 4 and closed == ">&-")
+
+
+def test_a_name_that_the_encoding_has_not_is_escaped(tmp_path: Path) -> None:
+    tags = delimited(1, delimited(4, "größe".encode()))
+    (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01" + delimited(2, tags))
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    done = process("show", str(tmp_path), env=env)
+    assert done.code == 0 and "{gr\\xf6\\xdfe}" in done.out
+
+
 def test_as_a_module_and_outside_the_checkout(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / "ranker" / "1", tmp_path / "m")
     done = process("show", "m", cwd=tmp_path)

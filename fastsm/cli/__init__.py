@@ -55,10 +55,22 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         import gc
 
         gc.disable()  # little is made, and the process ends soon
+        _open_streams()
     code = _flushed(_run, list(sys.argv[1:] if argv is None else argv))
     if argv is None:
         os._exit(code)
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """See that anything can be printed: into closed streams too, and in any encoding."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    # Names are safe for a terminal by now; one that it cannot show is shown escaped.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _flushed(run: Callable[[list[str]], int], arguments: list[str]) -> int:
@@ -71,6 +83,9 @@ def _flushed(run: Callable[[list[str]], int], arguments: list[str]) -> int:
         # The reader of our output went away (`fastsm show ... | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"fastsm: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 6
     return code
 
 
@@ -94,9 +109,9 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("fastsm: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        raise
     except Exception as error:
+        if isinstance(error, OSError) and isinstance(error.errno, int) and not error.filename:
+            raise  # of our own output: files have names, and verbs words for them
         return _report(error, "--json" in rest, "--debug" in rest)
 
 
