@@ -101,7 +101,9 @@ class Record:
         return self._values() == other._values()
 
     def __hash__(self) -> int:
-        return hash((type(self), repr(self)))
+        # Mappings may be equal in another order, so they take no part.
+        parts = [v for _, v in self._values() if not isinstance(v, (dict, list))]
+        return hash((type(self), *parts))
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{n}={v!r}" for n, v in self._values() if v is not None)

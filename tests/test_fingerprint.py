@@ -145,7 +145,7 @@ GRAPHS = {
     "versions, of old too": integer(3, 21) + delimited(4, integer(1, 1882)),
     "debug info": delimited(5, delimited(1, "file.py")) + node("n", "Add"),
     "unknown fields": delimited(9, b"?") + tag(99, 3) + tag(99, 4) + node("n", "Add"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", GRAPHS)
