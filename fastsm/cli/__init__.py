@@ -106,8 +106,11 @@ def _run(arguments: list[str]) -> int:
             options = _parse(verb, module, rest)
         result: int = module.run(options)
         return result
-    except KeyboardInterrupt:
-        print("fastsm: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        # A commit that was interrupted says which model it left.
+        left = getattr(interrupt, "on_disk", None)
+        which = f". The model on disk is the {left} one." if left else ""
+        print(f"fastsm: interrupted{which}", file=sys.stderr)
         return 130
     except Exception as error:
         if isinstance(error, OSError) and isinstance(error.errno, int) and not error.filename:
