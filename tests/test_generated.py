@@ -1,0 +1,20 @@
+"""What the tools generate from TensorFlow is what stands in the tree."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[1] / "tools"
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("tool", ["gen_schema.py", "gen_op_outputs.py"])
+def test_generated_files_are_fresh(tool: str) -> None:
+    run = subprocess.run(
+        [sys.executable, str(TOOLS / tool), "--check"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
