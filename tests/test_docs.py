@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import doctest
+import fnmatch
 import importlib
 import json
 import os
@@ -136,6 +137,15 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", prose):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def test_every_part_of_the_core_is_told() -> None:
+    table = (ROOT / "docs" / "design.md").read_text().partition("| C | what |")[2]
+    named = re.findall(r"`(fsm_\w+\*?)`", table.partition("\n\n")[0])
+    for header in (ROOT / "csrc").glob("*.h"):
+        assert any(fnmatch.fnmatch(header.stem, name) for name in named), header.name
+    for name in named:
+        assert list((ROOT / "csrc").glob(f"{name}.h")), name
 
 
 def test_the_readme_tells_of_every_verb() -> None:
