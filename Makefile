@@ -53,12 +53,12 @@ core:
 
 fuzz:
 	@echo "--- fuzz: $(FUZZ_SECONDS) s for each C fuzzer, from the example models"
-	@$(MAKE) --silent --no-print-directory -C csrc -j2 fuzz SECONDS=$(FUZZ_SECONDS) SEEDS="$(abspath $(wildcard examples/*/1/variables/*.index examples/*/1/*.pb))"
+	@$(MAKE) --silent --no-print-directory -C csrc -j2 fuzz SECONDS=$(FUZZ_SECONDS) SEEDS="$(addprefix ../,$(wildcard examples/*/1/variables/*.index examples/*/1/*.pb))"
 
 lint: $(VENV)/tools
 	@echo "--- lint: ruff, cython-lint"
 	$(BIN)/ruff check
-	PATH="$(abspath $(BIN)):$$PATH" cython-lint fastsm
+	PATH="$$(cd $(BIN) && pwd):$$PATH" cython-lint fastsm
 
 types: $(VENV)/tools
 	@echo "--- types: mypy --strict"
