@@ -23,20 +23,20 @@ demo: $(VENV)/built
 	@echo
 	@echo "--- What is in a model that TensorFlow wrote, and which call loads it."
 	@echo '$$ fastsm show $(MODEL)'
-	@$(BIN)/fastsm show $(MODEL)
+	@$(BIN)/python -m fastsm show $(MODEL)
 	@echo
 	@echo "--- Give it another tag set. A dry run first: it prints what the edit would do."
 	@echo '$$ fastsm retag $(MODEL) serve serve,gpu --dry-run'
-	@$(BIN)/fastsm retag $(MODEL) serve serve,gpu --dry-run
+	@$(BIN)/python -m fastsm retag $(MODEL) serve serve,gpu --dry-run
 	@echo
 	@echo "--- The same for real, into a folder of its own: the model above stays as it is."
 	@rm -rf build/demo && mkdir -p build/demo
 	@echo '$$ fastsm retag $(MODEL) serve serve,gpu --out build/demo/2'
-	@$(BIN)/fastsm retag $(MODEL) serve serve,gpu --out build/demo/2
+	@$(BIN)/python -m fastsm retag $(MODEL) serve serve,gpu --out build/demo/2
 	@echo
 	@echo "--- What came of it, with every hash of its fingerprint computed."
 	@echo '$$ fastsm show build/demo/2 --fingerprint'
-	@$(BIN)/fastsm show build/demo/2 --fingerprint
+	@$(BIN)/python -m fastsm show build/demo/2 --fingerprint
 	@echo
 	@echo "The command is $(BIN)/fastsm. Try: $(BIN)/fastsm show PATH/TO/YOUR/MODEL"
 
