@@ -69,6 +69,7 @@ pytest: $(VENV)/tools $(VENV)/built
 	$(BIN)/python -m pytest $(PYTEST)
 
 quick: $(VENV)/tools
+	@test -e $(VENV)/built || $(MAKE) --no-print-directory $(VENV)/built
 	$(BIN)/python setup.py --quiet build_ext --inplace
 	$(BIN)/python -m pytest -q -m "not tensorflow" $(PYTEST)
 
