@@ -254,7 +254,9 @@ def test_an_interruption_is_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_signal_interrupts_and_nothing_else_is_said() -> None:
     program = (
-        "import sys, time; from fastsm import cli; from fastsm.cli import show\n"
+        "import signal, sys, time; from fastsm import cli; from fastsm.cli import show\n"
+        # A job in the background begins with this signal ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "show.run = lambda args: (print('ready', flush=True), time.sleep(60))\n"
         "sys.argv = ['fastsm', 'show', 'm']; cli.main()"
     )
