@@ -30,16 +30,6 @@ static bool reserve(void **items, size_t *max, size_t size, size_t n) {
   return true;
 }
 
-fsm_map_key fsm_tidy_key(const fsm_message_def *m, const uint8_t *p, const uint8_t *end) {
-  fsm_kind kind = (fsm_kind)m->fields[FSM_ENTRY_KEY].kind;
-  uint64_t value = 0;
-  p++; /* the tag */
-  if (kind == FSM_KIND_FIXED64 || kind == FSM_KIND_FIXED32)
-    return (fsm_map_key){NULL, kind == FSM_KIND_FIXED64 ? fsm_load64(p) : fsm_load32(p)};
-  (void)fsm_read_varint(&p, end, &value);
-  return (fsm_map_key){kind == FSM_KIND_BYTES ? p : NULL, value};
-}
-
 /* A merge sort, bottom up, of a and as many entries of scratch behind it. */
 static void sort(fsm_tidy_entry *a, size_t n) {
   fsm_tidy_entry *from = a, *to = a + n;
@@ -141,8 +131,7 @@ static inline const uint8_t *tidy_value(fsm_tidy *t, const fsm_field_def *f,
                                         const uint8_t *end, unsigned depth, uint64_t *value) {
   uint8_t *p = *at;
   fsm_kind kind = (fsm_kind)f->kind;
-  fsm_wire wire = fsm_wire_of(f);
-  if (wire == FSM_LEN) {
+  if (kind <= FSM_KIND_MESSAGE || f->flags & FSM_PACKED) {
     if (!take_varint(&p, end, value) || *value > (uint64_t)(end - p))
       return start;
     *at = p + *value;
@@ -155,17 +144,17 @@ static inline const uint8_t *tidy_value(fsm_tidy *t, const fsm_field_def *f,
       return start;
     if (f->flags & FSM_MAP)
       return fsm_tidy_entry_at(t, m, start, p, *at, depth + 1);
-    if (*value == 2 && small_is_canonical(m, p))
+    if (!*value || (*value == 2 && small_is_canonical(m, p)))
       return NULL;
     return fsm_tidy_message(t, m, p, *at, depth + 1);
   }
-  if (wire == FSM_VARINT) {
+  if (kind < FSM_KIND_FIXED32) {
     if (!take_varint(&p, end, value) || fsm_kind_value(kind, *value) != *value)
       return start;
     *at = p;
     return NULL;
   }
-  size_t n = wire == FSM_FIXED64 ? 8 : 4;
+  size_t n = kind == FSM_KIND_FIXED64 ? 8 : 4;
   if (n > (size_t)(end - p))
     return start;
   *value = n == 8 ? fsm_load64(p) : fsm_load32(p);
