@@ -33,21 +33,14 @@ static fsm_status stream_message(fsm_canon *c, const large *g);
 
 /* ---- memory ---- */
 
-static fsm_status push(fsm_stack *st, size_t size, size_t n, size_t most, void **slot) {
-  if (n > most || st->n > most - n)
+static fsm_status push(fsm_array *a, size_t size, size_t n, size_t most, void **slot) {
+  if (n > most || a->n > most - n)
     return FSM_E_LIMIT;
-  if (st->n + n > st->max) {
-    size_t max = st->max ? st->max : 256;
-    while (max < st->n + n)
-      max *= 2;
-    void *items = realloc(st->items, max * size);
-    if (!items)
-      return FSM_E_NOMEM;
-    st->items = items;
-    st->max = max;
-  }
-  *slot = (uint8_t *)st->items + st->n * size;
-  st->n += n;
+  fsm_status s = fsm_array_reserve(a, size, n);
+  if (s)
+    return s;
+  *slot = (uint8_t *)a->items + a->n * size;
+  a->n += n;
   return FSM_OK;
 }
 

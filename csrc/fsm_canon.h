@@ -18,6 +18,7 @@
 
 #include "fsm_cursor.h"
 #include "fsm_farmhash.h"
+#include "fsm_grow.h"
 #include "fsm_unit.h"
 
 /* A map of a large message is sorted in memory: 32 bytes an entry, and its keys. */
@@ -35,19 +36,14 @@ typedef struct {
   uint64_t capacity;
 } fsm_sink;
 
-/* A growable array of one of the walk's records; used as a stack. */
-typedef struct {
-  void *items;
-  size_t n, max;
-} fsm_stack;
-
 typedef struct {
   fsm_cursor cursor;
   fsm_unit unit;
   fsm_sink sink;
   uint8_t *window; /* FSM_WINDOW bytes */
   uint8_t *joined; /* FSM_UNIT_MAX bytes: a small message of several spans */
-  fsm_stack entries, keys, runs, spans, lengths;
+  /* Used as stacks: a message drops what it pushed. */
+  fsm_array entries, keys, runs, spans, lengths;
   size_t next_length;
   bool first_pass, mismatch;
   int64_t drift; /* how much longer the prefixes would be that were written so far, were they true */

@@ -44,20 +44,6 @@ void fsm_nodes_free(fsm_nodes *nodes) {
   memset(nodes, 0, sizeof *nodes);
 }
 
-static fsm_status reserve(fsm_column *column, size_t size, size_t n) {
-  if (n <= column->max - column->n)
-    return FSM_OK;
-  size_t max = column->max ? column->max : 64;
-  while (max - column->n < n)
-    max += max / 2;
-  void *items = realloc(column->items, max * size);
-  if (!items)
-    return FSM_E_NOMEM;
-  column->items = items;
-  column->max = max;
-  return FSM_OK;
-}
-
 /* ---- names ---- */
 
 /* Seeded, so that no file can be made whose names all collide. */
@@ -113,9 +99,9 @@ static fsm_status intern(fsm_nodes *t, const uint8_t *p, size_t n, uint32_t *id)
   }
   if (t->names.n == FSM_MAX_NAMES || n > FSM_MAX_NAME_BYTES - t->name_bytes.n)
     return FSM_E_LIMIT;
-  if ((s = reserve(&t->names, sizeof(uint32_t), 1)) ||
-      (s = reserve(&t->last_owner, sizeof(uint32_t), 1)) ||
-      (s = reserve(&t->name_bytes, 1, n ? n : 1)))
+  if ((s = fsm_array_reserve(&t->names, sizeof(uint32_t), 1)) ||
+      (s = fsm_array_reserve(&t->last_owner, sizeof(uint32_t), 1)) ||
+      (s = fsm_array_reserve(&t->name_bytes, 1, n ? n : 1)))
     return s;
   if (n)
     memcpy((uint8_t *)t->name_bytes.items + t->name_bytes.n, p, n);
@@ -133,7 +119,7 @@ static fsm_status use(scan *sc, uint32_t name) {
   if (*last == sc->owner + 1)
     return FSM_OK;
   *last = sc->owner + 1;
-  fsm_status s = reserve(&t->uses, sizeof(fsm_use), 1);
+  fsm_status s = fsm_array_reserve(&t->uses, sizeof(fsm_use), 1);
   if (!s)
     ((fsm_use *)t->uses.items)[t->uses.n++] = (fsm_use){sc->owner, name};
   return s;
@@ -286,7 +272,7 @@ static fsm_status add_node(scan *sc, slice node) {
     return FSM_OK;
   if (t->nodes.n == FSM_MAX_NODES || node.length > UINT32_MAX)
     return fsm_fail(&c->error, FSM_E_LIMIT, node.at, FSM_MAX_NODES, t->nodes.n);
-  if ((s = reserve(&t->nodes, sizeof(fsm_node), 1)))
+  if ((s = fsm_array_reserve(&t->nodes, sizeof(fsm_node), 1)))
     return fsm_fail(&c->error, s, node.at, 0, 0);
   ((fsm_node *)t->nodes.items)[t->nodes.n++] = (fsm_node){
       node.at, name.at, (uint32_t)node.length, (uint32_t)name.length, op_id, sc->owner};
@@ -332,7 +318,7 @@ static fsm_status add_function(scan *sc, slice function) {
     return s;
   if (t->functions.n == FSM_MAX_NODES)
     return fsm_fail(&c->error, FSM_E_LIMIT, function.at, FSM_MAX_NODES, t->functions.n);
-  if ((s = reserve(&t->functions, sizeof row, 1)))
+  if ((s = fsm_array_reserve(&t->functions, sizeof row, 1)))
     return fsm_fail(&c->error, s, function.at, 0, 0);
   ((fsm_function *)t->functions.items)[t->functions.n++] = row;
   return FSM_OK;

@@ -10,6 +10,7 @@
 #define FSM_NODES_H
 
 #include "fsm_cursor.h"
+#include "fsm_grow.h"
 
 /* A row takes 32 bytes: half a gigabyte at most. The largest real graphs have
  * a few million nodes. */
@@ -49,20 +50,15 @@ typedef struct {
 } fsm_use;
 
 typedef struct {
-  size_t n, max;
-  void *items;
-} fsm_column;
-
-typedef struct {
   uint64_t n_nodes, n_function_nodes, n_functions;
-  fsm_column nodes;     /* fsm_node */
-  fsm_column functions; /* fsm_function */
-  fsm_column uses;      /* fsm_use, each pair once */
-  fsm_column names;     /* uint32_t: where a name ends in name_bytes */
-  fsm_column name_bytes;
+  fsm_array nodes;     /* fsm_node */
+  fsm_array functions; /* fsm_function */
+  fsm_array uses;      /* fsm_use, each pair once */
+  fsm_array names;     /* uint32_t: where a name ends in name_bytes */
+  fsm_array name_bytes;
   /* private */
-  fsm_column slots;      /* uint32_t: the hash table of names, id + 1 */
-  fsm_column last_owner; /* uint32_t: the owner that used a name last, + 1 */
+  fsm_array slots;      /* uint32_t: the hash table of names, id + 1 */
+  fsm_array last_owner; /* uint32_t: the owner that used a name last, + 1 */
   uint64_t seed;
 } fsm_nodes;
 

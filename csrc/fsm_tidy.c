@@ -1,6 +1,6 @@
 #include "fsm_tidy.h"
 
-#include <stdlib.h>
+#include "fsm_grow.h"
 
 struct fsm_tidy_entry {
   const uint8_t *start; /* of the field */
@@ -15,20 +15,6 @@ void fsm_tidy_free(fsm_tidy *t) {
 }
 
 /* ---- sorting the entries of one map ---- */
-
-static bool reserve(void **items, size_t *max, size_t size, size_t n) {
-  if (n <= *max)
-    return true;
-  size_t more = *max ? *max : 64;
-  while (more < n)
-    more *= 2;
-  void *moved = realloc(*items, more * size);
-  if (!moved)
-    return false;
-  *items = moved;
-  *max = more;
-  return true;
-}
 
 /* A merge sort, bottom up, of a and as many entries of scratch behind it. */
 static void sort(fsm_tidy_entry *a, size_t n) {
@@ -59,7 +45,7 @@ static bool sort_run(fsm_tidy *t, const fsm_message_def *entry, uint8_t *run,
   void *items;
   for (const uint8_t *p = run; p < end; n++) {
     items = t->entries;
-    bool room = reserve(&items, &t->max_entries, sizeof(fsm_tidy_entry), 2 * (n + 1));
+    bool room = !fsm_grow(&items, &t->max_entries, sizeof(fsm_tidy_entry), 2 * (n + 1));
     t->entries = items;
     if (!room)
       return false;
@@ -78,7 +64,7 @@ static bool sort_run(fsm_tidy *t, const fsm_message_def *entry, uint8_t *run,
     if (fsm_map_key_compare(&t->entries[i - 1].key, &t->entries[i].key) == 0)
       return false;
   items = t->bytes;
-  bool room = reserve(&items, &t->max_bytes, 1, bytes);
+  bool room = !fsm_grow(&items, &t->max_bytes, 1, bytes);
   t->bytes = items;
   if (!room)
     return false;

@@ -1,6 +1,6 @@
 #include "fsm_unit.h"
 
-#include <stdlib.h>
+#include "fsm_grow.h"
 
 /* Where unknown fields sort: behind every known one. */
 #define UNKNOWN FSM_MAX_NUMBER
@@ -35,23 +35,11 @@ void fsm_unit_free(fsm_unit *u) {
   memset(u, 0, sizeof *u);
 }
 
-static fsm_status grow(void **items, size_t *max, size_t size, size_t want) {
-  size_t n = *max ? *max : 64;
-  while (n < want)
-    n *= 2;
-  void *moved = realloc(*items, n * size);
-  if (!moved)
-    return FSM_E_NOMEM;
-  *items = moved;
-  *max = n;
-  return FSM_OK;
-}
-
 static inline fsm_status reserve_record(fsm_unit *u) {
   if (u->n_records < u->max_records)
     return FSM_OK;
   void *items = u->records;
-  fsm_status s = grow(&items, &u->max_records, sizeof(fsm_record), u->n_records + 1);
+  fsm_status s = fsm_grow(&items, &u->max_records, sizeof(fsm_record), u->n_records + 1);
   u->records = items;
   return s;
 }
@@ -68,7 +56,7 @@ static fsm_status add_segment(fsm_unit *u, fsm_chunk *to, uint32_t start, uint32
   }
   if (u->n_segments == u->max_segments) {
     void *items = u->segments;
-    fsm_status s = grow(&items, &u->max_segments, sizeof(fsm_segment), u->n_segments + 1);
+    fsm_status s = fsm_grow(&items, &u->max_segments, sizeof(fsm_segment), u->n_segments + 1);
     u->segments = items;
     if (s)
       return s;
@@ -86,7 +74,7 @@ static fsm_status add_segment(fsm_unit *u, fsm_chunk *to, uint32_t start, uint32
 static fsm_status add_literal(fsm_unit *u, fsm_chunk *to, const uint8_t *bytes, size_t n) {
   if (n > u->max_literals - u->n_literals) {
     void *items = u->literals;
-    fsm_status s = grow(&items, &u->max_literals, 1, u->n_literals + n);
+    fsm_status s = fsm_grow(&items, &u->max_literals, 1, u->n_literals + n);
     u->literals = items;
     if (s)
       return s;

@@ -130,6 +130,11 @@ cdef extern from "fsm_canon.h" nogil:
                                const fsm_span *spans, size_t n_spans, uint8_t *bytes,
                                uint64_t capacity, uint64_t *n)
 
+cdef extern from "fsm_grow.h" nogil:
+    ctypedef struct fsm_array:
+        void *items
+        size_t n
+
 cdef extern from "fsm_nodes.h" nogil:
     ctypedef enum fsm_nodes_depth:
         FSM_NODES_COUNT
@@ -151,18 +156,14 @@ cdef extern from "fsm_nodes.h" nogil:
         uint32_t first_node
         uint32_t n_nodes
 
-    ctypedef struct fsm_column:
-        size_t n
-        void *items
-
     ctypedef struct fsm_nodes:
         uint64_t n_nodes
         uint64_t n_function_nodes
         uint64_t n_functions
-        fsm_column nodes
-        fsm_column functions
-        fsm_column names
-        fsm_column name_bytes
+        fsm_array nodes
+        fsm_array functions
+        fsm_array names
+        fsm_array name_bytes
 
     fsm_status fsm_nodes_scan(fsm_nodes *nodes, const fsm_src *src, const fsm_span *spans,
                               size_t n_spans, fsm_nodes_depth depth, fsm_error *e)
