@@ -122,7 +122,7 @@ class FastsmError(Exception):
         for name in ("path", "problem", "offset", "place", "hint", *self._extra):
             value = getattr(self, name)
             if value is not None:
-                out[name] = value
+                out[name] = text.one_line(value) if isinstance(value, str) else value
         return out
 
 
@@ -184,6 +184,8 @@ class CommitError(FastsmError, OSError):
         hint: str | None = None,
     ) -> None:
         super().__init__(path, problem, offset=offset, place=place, hint=hint)
+        self.errno = None  # OSError took its two arguments for number and text
+        self.filename = path
         self.on_disk = on_disk
 
     def __str__(self) -> str:

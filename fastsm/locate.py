@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .errors import FormatError, UnsupportedError
+from .errors import FormatError, UnsupportedError, UsageError
 from .source import File, Source, from_bytes
 from .text import Record, count, printable
 
@@ -77,8 +77,11 @@ def locate(path: str | os.PathLike[str]) -> Located:
         MissingError: Nothing is there.
         FormatError: Something else is there; says what, and where to look.
         UnsupportedError: An archive, a URL, a .cpb.
+        UsageError: The path is empty.
     """
     name = os.fspath(path)
+    if not name:
+        raise UsageError("", "the path is empty: name the folder that holds saved_model.pb")
     scheme, separator, _ = name.partition("://")
     if separator and scheme.isalnum():
         raise UnsupportedError(

@@ -72,18 +72,29 @@ def tag_set(tags: Iterable[str]) -> str:
     return "{" + ", ".join(printable(t) for t in sorted(tags)) + "}"
 
 
-def serving_flag(tags: Iterable[str]) -> str:
-    """How TensorFlow Serving is told to load a meta graph with these tags.
+def one_line(message: str) -> str:
+    """A message that was laid out for a terminal, as JSON holds it."""
+    return message.replace("\n  ", " ")
 
-    It splits the flag at commas; without the flag it asks for {serve}.
+
+def serving_flag(tags: Iterable[str]) -> str | None:
+    """The flag by which TensorFlow Serving loads a meta graph with these tags.
+
+    It splits the flag at commas; without one it asks for {serve}: then that is "". None
+    for a tag set that no flag can name.
     Source: tensorflow_serving/model_servers/main.cc.
     """
     names = sorted(tags)
     if names == ["serve"]:
-        return "default settings"
+        return ""
     if not names or any(not t or "," in t for t in names):
-        return "no flag names this tag set"
+        return None
     return "--saved_model_tags=" + ",".join(map(printable, names))
+
+
+def serving_words(flag: str | None) -> str:
+    """A serving flag as a person reads it."""
+    return "no flag names this tag set" if flag is None else flag or "default settings"
 
 
 class Record:

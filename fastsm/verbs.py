@@ -14,7 +14,7 @@ from .model import SavedModel, as_tag_set
 from .model import open as open_model
 from .plan import Plan
 from .source import LEN, File, Reader, from_bytes
-from .text import Record, printable, tag_set
+from .text import Record, one_line, printable, tag_set
 from .views import MetaGraph
 
 TYPE_CHECKING = False
@@ -87,7 +87,7 @@ class EditResult(Record):
             "after": self.after,
             "files": [{"name": c.name, "before": c.before, "after": c.after} for c in self.changes],
             "untouched": [e.name for e in self.untouched],
-            "warnings": self.warnings,
+            "warnings": [one_line(w) for w in self.warnings],
             "undo": self.undo,
         }
 

@@ -152,6 +152,10 @@ def test_dangling_link(tmp_path: Path) -> None:
     assert "cannot be read: No such file" in wrong(tmp_path, fastsm.FormatError)
 
 
+def test_an_empty_path() -> None:
+    assert "the path is empty" in wrong("", fastsm.UsageError)
+
+
 def test_a_path_with_a_null_byte() -> None:
     wrong("a\0b", fastsm.FastsmError)
 

@@ -13,9 +13,11 @@ from fastsm.text import (
     Record,
     count,
     counted,
+    one_line,
     plain,
     printable,
     serving_flag,
+    serving_words,
     size,
     tag_set,
 )
@@ -106,10 +108,15 @@ def test_tag_sets() -> None:
 
 
 def test_serving_flags() -> None:
-    assert serving_flag(["serve"]) == "default settings"
+    assert serving_flag(["serve"]) == "" and serving_words("") == "default settings"
     assert serving_flag({"serve", "gpu"}) == "--saved_model_tags=gpu,serve"
     for tags in ([], [""], ["a,b"], ["serve", ""]):
-        assert serving_flag(tags) == "no flag names this tag set"
+        assert serving_flag(tags) is None
+    assert serving_words(None) == "no flag names this tag set"
+
+
+def test_one_line() -> None:
+    assert one_line("a;\n  b") == "a; b"
 
 
 # -- records -----------------------------------------------------------------------

@@ -13,7 +13,7 @@ from ..errors import FormatError, MissingError, UsageError
 from ..locate import entries
 from ..model import SavedModel
 from ..model import open as open_model
-from ..text import counted, printable, serving_flag, size, tag_set
+from ..text import counted, printable, serving_flag, serving_words, size, tag_set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -194,6 +194,8 @@ def _fingerprint(model: SavedModel, check: bool, notes: list[str]) -> dict[str, 
         notes.append(f"{e.path}: {e.problem}")
         return None
     if found is None:
+        if check:
+            notes.append("there is no fingerprint.pb to check")
         return None
     out = found.to_dict()
     if check:
@@ -236,8 +238,8 @@ def _load(model: SavedModel, graph: MetaGraph) -> dict[str, str | None]:
     inside = f'"{printable(model.path)}"'
     if len(model.meta_graphs) > 1:
         inside += f", tags={_python_list(tags)}"
-    serving = serving_flag(tags)
-    return {"python": f"tf.saved_model.load({inside})", "serving": serving, "hidden_by": None}
+    call = f"tf.saved_model.load({inside})"
+    return {"python": call, "serving": serving_flag(tags), "hidden_by": None}
 
 
 def _python_list(tags: list[str]) -> str:
@@ -353,7 +355,8 @@ def _graph_lines(record: Mapping[str, Any], graph: Mapping[str, Any]) -> Iterato
     if load["hidden_by"]:
         yield f"  load: no loader can, {load['hidden_by']} has the same tags and comes first"
     else:
-        yield from _joined(f"  load: {load['python']}", f"TF Serving: {load['serving']}")
+        serving = serving_words(load["serving"])
+        yield from _joined(f"  load: {load['python']}", f"TF Serving: {serving}")
     for title, names in (("functions", "function_names"), ("ops", "ops")):
         if names in graph:
             yield f"  {title}:"

@@ -6,7 +6,7 @@ from ..encode import delimited
 from ..errors import MissingError, RefusedError, UsageError
 from ..plan import Rewrite
 from ..source import LEN
-from ..text import printable, serving_flag, tag_set
+from ..text import printable, serving_flag, serving_words, tag_set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def retag(
     elif old == SERVE:
         result.warnings.append(
             "tags match as a whole set, so loaders that ask for {serve} now fail"
-            f"\n  TF Serving: {serving_flag(new)}"
+            f"\n  TF Serving: {serving_words(serving_flag(new))}"
         )
     for tag in sorted(new - old):
         if "," in tag or tag != tag.strip() or not tag:
