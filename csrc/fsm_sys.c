@@ -43,3 +43,16 @@ int fsm_sys_allocate(int fd, uint64_t size) {
   return EOPNOTSUPP;
 #endif
 }
+
+int fsm_sys_begin_sync(int fd, uint64_t offset, uint64_t n) {
+#if defined(__linux__)
+  if (offset > INT64_MAX || n > INT64_MAX - offset)
+    return EFBIG;
+  return sync_file_range(fd, (off_t)offset, (off_t)n, SYNC_FILE_RANGE_WRITE) ? errno : 0;
+#else
+  (void)fd;
+  (void)offset;
+  (void)n;
+  return ENOSYS;
+#endif
+}

@@ -13,4 +13,8 @@ int fsm_sys_exchange(const char *a, const char *b);
  * EOPNOTSUPP, and nothing is lost. */
 int fsm_sys_allocate(int fd, uint64_t size);
 
+/* Let the disk begin with these bytes of a file, without waiting for it: a later
+ * fsync has less to do. It promises nothing. ENOSYS where the system has no such call. */
+int fsm_sys_begin_sync(int fd, uint64_t offset, uint64_t n);
+
 #endif

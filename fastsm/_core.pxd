@@ -73,6 +73,7 @@ cdef extern from "fsm_rewrite.h" nogil:
 cdef extern from "fsm_sys.h" nogil:
     int fsm_sys_exchange(const char *a, const char *b)
     int fsm_sys_allocate(int fd, uint64_t size)
+    int fsm_sys_begin_sync(int fd, uint64_t offset, uint64_t n)
 
 cdef extern from "fsm_schema.h" nogil:
     ctypedef struct fsm_message_def:

@@ -584,3 +584,11 @@ def allocate(int fd, uint64_t size):
     with nogil:
         code = fsm_sys_allocate(fd, size)
     return code
+
+
+def begin_sync(int fd, uint64_t offset, uint64_t n):
+    """Let the disk begin with a part of a file, without waiting. Returns 0, or an errno."""
+    cdef int code
+    with nogil:
+        code = fsm_sys_begin_sync(fd, offset, n)
+    return code

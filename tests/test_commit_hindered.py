@@ -292,6 +292,24 @@ def test_a_full_disk(folder: Path, make: Any, call: str) -> None:
     assert os.listdir(folder.parent) == ["model"]
 
 
+@pytest.mark.parametrize(("sync", "refused"), [(True, False), (True, True), (False, False)])
+def test_the_disk_begins_while_the_rest_is_copied(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, sync: bool, refused: bool
+) -> None:
+    class Begins(System):
+        def begin_sync(self, fd: int, offset: int, n: int) -> None:
+            begun.append((offset, offset + n))
+            if refused:
+                raise OSError(errno.ENOSYS, "no sync_file_range")
+
+    begun: list[tuple[int, int]] = []
+    monkeypatch.setattr("fastsm.commit.write._STRIDE", 1 << 20)
+    os.truncate(folder / "saved_model.pb", 5 << 20)
+    assert commit(retag(folder), system=Begins(), sync=sync).changed
+    assert len(begun) == (4 if sync else 0)
+    assert [start for start, _ in begun] == [0, *(end for _, end in begun)][: len(begun)]
+
+
 def test_an_old_folder_that_cannot_be_deleted_is_a_warning(folder: Path) -> None:
     system = FailOn("remove_folder", OSError(errno.EIO, "Input/output error"))
     done = commit(move(folder), system=system)
