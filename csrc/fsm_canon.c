@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "fsm_encode.h"
+
 /* Not an error: fields came in an order that one walk cannot follow. */
 #define OUT_OF_ORDER ((fsm_status)-1)
 #define UNKNOWN FSM_MAX_NUMBER

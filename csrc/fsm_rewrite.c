@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A 64-bit varint is never longer. */
-#define MAX_VARINT 10
+#include "fsm_encode.h"
 
 typedef struct {
   const fsm_src *src;
@@ -23,17 +22,7 @@ size_t fsm_rewrite_max_pieces(const fsm_src *src, size_t n_splices, size_t n_fie
 }
 
 uint64_t fsm_rewrite_max_patch(const fsm_src *src, uint64_t data_size, size_t n_fields) {
-  return src->patch_size + data_size + MAX_VARINT * (uint64_t)n_fields;
-}
-
-static size_t varint(uint64_t n, uint8_t out[MAX_VARINT]) {
-  size_t size = 0;
-  while (n > 0x7f) {
-    out[size++] = (uint8_t)(n | 0x80);
-    n >>= 7;
-  }
-  out[size++] = (uint8_t)n;
-  return size;
+  return src->patch_size + data_size + FSM_MAX_VARINT_BYTES * (uint64_t)n_fields;
 }
 
 /* One more piece, or a longer last one. */
@@ -154,7 +143,6 @@ static fsm_status sort_fields(fsm_enclosing *fields, size_t *n_fields, fsm_splic
 /* By how many bytes each field's payload grows, lengths inside it counted. */
 static void measure(fsm_enclosing *fields, size_t n_fields, const fsm_splice *splices,
                     size_t n_splices) {
-  uint8_t length[MAX_VARINT];
   for (size_t i = 0; i < n_fields; i++)
     fields[i].growth = 0;
   for (size_t i = 0; i < n_splices; i++) {
@@ -169,7 +157,7 @@ static void measure(fsm_enclosing *fields, size_t n_fields, const fsm_splice *sp
       continue;
     uint64_t payload = f->end - f->start + (uint64_t)f->growth;
     fields[f->parent].growth +=
-        f->growth + (int64_t)varint(payload, length) - (int64_t)(f->start - f->length_at);
+        f->growth + (int64_t)fsm_varint_size(payload) - (int64_t)(f->start - f->length_at);
   }
 }
 
@@ -178,7 +166,7 @@ fsm_status fsm_rewrite(const fsm_src *src, fsm_splice *splices, size_t n_splices
                        fsm_piece *pieces, size_t *n_pieces, uint8_t *patch,
                        uint64_t *patch_size, fsm_error *e) {
   table t = {.src = src, .pieces = pieces, .patch = patch};
-  uint8_t length[MAX_VARINT];
+  uint8_t length[FSM_MAX_VARINT_BYTES];
   fsm_status s = sort_fields(fields, &n_fields, splices, n_splices, e);
   if (s)
     return s;
@@ -191,7 +179,7 @@ fsm_status fsm_rewrite(const fsm_src *src, fsm_splice *splices, size_t n_splices
       const fsm_enclosing *f = &fields[row];
       if (f->growth == 0)
         continue;
-      size_t n = varint(f->end - f->start + (uint64_t)f->growth, length);
+      size_t n = fsm_write_varint(length, f->end - f->start + (uint64_t)f->growth);
       s = change(&t, f->length_at, f->start, length, n, e);
       if (s)
         return s;

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "fsm_crc32c.h"
+#include "fsm_encode.h"
 #include "fsm_snappy.h"
-#include "fsm_wire.h"
 
 /* ---- footer and handles ---- */
 

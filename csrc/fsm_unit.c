@@ -1,5 +1,6 @@
 #include "fsm_unit.h"
 
+#include "fsm_encode.h"
 #include "fsm_grow.h"
 
 /* Where unknown fields sort: behind every known one. */

@@ -75,30 +75,9 @@ static inline uint64_t fsm_load64(const uint8_t *p) {
   return (uint64_t)fsm_load32(p) | (uint64_t)fsm_load32(p + 4) << 32;
 }
 
-/* The bytes of the minimal varint. */
-static inline unsigned fsm_varint_size(uint64_t value) {
-  unsigned n = 1;
-  while (value >= 0x80) {
-    value >>= 7;
-    n++;
-  }
-  return n;
-}
-
 /* Whether the varint [from, to) has no needless byte, and no bits beyond the 64th. */
 static inline bool fsm_is_minimal(const uint8_t *from, const uint8_t *to) {
   return to - from == 1 || (to[-1] != 0 && (to - from < FSM_MAX_VARINT_BYTES || to[-1] == 1));
-}
-
-/* Writes at most ten bytes; returns how many. */
-static inline unsigned fsm_write_varint(uint8_t *to, uint64_t value) {
-  unsigned n = 0;
-  while (value >= 0x80) {
-    to[n++] = (uint8_t)(value | 0x80);
-    value >>= 7;
-  }
-  to[n++] = (uint8_t)value;
-  return n;
 }
 
 #endif

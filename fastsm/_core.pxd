@@ -56,6 +56,12 @@ cdef extern from "fsm_src.h" nogil:
     fsm_status fsm_src_read(const fsm_src *src, uint64_t offset, void *buffer, size_t n,
                             fsm_error *e)
 
+cdef extern from "fsm_encode.h" nogil:
+    size_t fsm_size_number(uint32_t number, uint64_t value)
+    uint8_t *fsm_put_number(uint8_t *to, uint32_t number, uint64_t value)
+    uint64_t fsm_size_delimited(uint32_t number, uint64_t n)
+    uint8_t *fsm_put_delimited(uint8_t *to, uint32_t number, const void *payload, size_t n)
+
 cdef extern from "fsm_rewrite.h" nogil:
     ctypedef struct fsm_splice:
         pass

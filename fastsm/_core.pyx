@@ -217,6 +217,23 @@ def count(Source source not None, spans, uint32_t number):
     return n
 
 
+# --- single fields ---
+
+def number(uint32_t field, uint64_t value):
+    """A varint field in its minimal form; nothing for zero, proto3's default."""
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, fsm_size_number(field, value))
+    fsm_put_number(<uint8_t *>PyBytes_AS_STRING(out), field, value)
+    return out
+
+
+def delimited(uint32_t field, bytes payload not None):
+    """A length-delimited field: a string, bytes or a message."""
+    cdef size_t n = PyBytes_GET_SIZE(payload)
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, fsm_size_delimited(field, n))
+    fsm_put_delimited(<uint8_t *>PyBytes_AS_STRING(out), field, PyBytes_AS_STRING(payload), n)
+    return out
+
+
 # --- fingerprints ---
 
 def fingerprint64(bytes data not None):

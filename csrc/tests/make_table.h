@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "fsm_crc32c.h"
+#include "fsm_encode.h"
 #include "fsm_table.h"
-#include "fsm_wire.h"
 
 typedef struct {
   uint8_t *p;

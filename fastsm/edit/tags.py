@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..encode import delimited
+from .._core import delimited
 from ..errors import MissingError, RefusedError, UsageError
 from ..plan import Rewrite
 from ..source import LEN

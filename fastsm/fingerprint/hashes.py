@@ -7,7 +7,7 @@ tensorflow/core/graph/regularization/ (2.21).
 from __future__ import annotations
 
 from .. import _core
-from ..encode import delimited
+from .._core import delimited
 from ..errors import CoreError, FormatError, UnsupportedError
 from ..plan import Rewrite
 from ..source import Reader, last, merged, slices

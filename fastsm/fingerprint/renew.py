@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import _core
-from ..encode import delimited, number
+from .._core import delimited, number
 from ..errors import CoreError, FormatError
 from ..plan import Deferred
 from ..source import Reader, from_bytes
