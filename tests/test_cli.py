@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastsm import cli, errors
+from fastsm._core import delimited
 from fastsm.cli import COMMON, VERBS
-from fastsm.encode import delimited
 
 from .conftest import CorpusEntry, ModelFactory
 from .models import MODELS
