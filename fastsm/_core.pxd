@@ -240,3 +240,24 @@ cdef extern from "fsm_doubles.h" nogil:
         uint64_t bytes
 
     fsm_status fsm_doubles_find(const fsm_index *index, size_t *twin_of, fsm_doubles *doubles)
+
+cdef extern from "fsm_tensor.h" nogil:
+    ctypedef struct fsm_tensor:
+        uint64_t offset
+        uint64_t size
+        uint64_t n_elements
+        uint32_t crc32c
+        uint32_t kind
+
+    ctypedef struct fsm_tensor_result:
+        uint32_t status
+        uint32_t crc32c
+        uint64_t place
+        uint64_t expected
+        uint64_t seen
+        uint64_t n_odd
+        uint64_t odd_at
+
+    void fsm_tensors_check(const fsm_src *src, const fsm_tensor *tensors, size_t n,
+                           bint big_endian, uint8_t *window, size_t capacity,
+                           fsm_tensor_result *results)

@@ -84,6 +84,18 @@ class BundleIndex:
         self, i: int
     ) -> tuple[int, tuple[int, ...] | None, int, int, int, int, int]: ...
 
+DENSE: int
+BOOL: int
+STRING: int
+VARIANT: int
+
+def check_tensors(
+    source: Source,
+    rows: list[tuple[int, int, int, int, int]],
+    *,
+    big_endian: bool = ...,
+    window: int = ...,
+) -> list[tuple[str | None, int, int, int, int, int, int]]: ...
 def rewrite(source: Source, splices: bytes, fields: bytes, data: bytearray) -> Source: ...
 def exchange(a: bytes, b: bytes) -> int: ...
 def allocate(fd: int, size: int) -> int: ...

@@ -546,6 +546,54 @@ cdef class BundleIndex:
                 self.index.size[i], self.index.crc32c[i], self.index.n_slices[i])
 
 
+# --- the bytes of tensors ---
+
+# fsm_tensor_kind and fsm_tensor_status, in their order.
+DENSE, BOOL, STRING, VARIANT = range(4)
+cdef tuple TENSOR_STATUS = (
+    None, "CRC", "LENGTHS", "VARINT", "LENGTH_CRC", "ELEMENT_CRC", "OUTSIDE", "UNREAD"
+)
+
+
+def check_tensors(Source source not None, list rows not None, *, bint big_endian=False,
+                  size_t window=1 << 18):
+    """Hold the bytes of tensors against their entries: all in one call without the GIL.
+
+    Args:
+        source: The shard.
+        rows: (offset, size, elements, masked crc32c, kind) of each, best in ascending
+            order: what lies close together is read in one go. Kind is DENSE, BOOL,
+            STRING or VARIANT.
+        window: How many bytes are read at a time.
+
+    Returns:
+        For each row (status, crc32c, place, expected, seen, odd, odd_at): status is None
+        or a name of csrc/fsm_tensor.h, which explains the rest.
+    """
+    cdef size_t n = len(rows), i
+    cdef fsm_tensor *tensors = <fsm_tensor *>malloc((n or 1) * sizeof(fsm_tensor))
+    cdef fsm_tensor_result *found = <fsm_tensor_result *>malloc(
+        (n or 1) * sizeof(fsm_tensor_result))
+    cdef uint8_t *buffer = <uint8_t *>malloc(window)
+    try:
+        if tensors == NULL or found == NULL or buffer == NULL:
+            raise MemoryError
+        for i in range(n):
+            offset, size, elements, crc, kind = rows[i]
+            tensors[i] = fsm_tensor(offset, size, elements, crc, kind)
+        with nogil:
+            fsm_tensors_check(&source.src, tensors, n, big_endian, buffer, window, found)
+        return [
+            (TENSOR_STATUS[found[i].status], found[i].crc32c, found[i].place,
+             found[i].expected, found[i].seen, found[i].n_odd, found[i].odd_at)
+            for i in range(n)
+        ]
+    finally:
+        free(tensors)
+        free(found)
+        free(buffer)
+
+
 # --- a plan's splices ---
 
 def rewrite(Source source not None, bytes splices not None, bytes fields not None,
