@@ -77,6 +77,21 @@ def one_line(message: str) -> str:
     return message.replace("\n  ", " ")
 
 
+def shell(word: str) -> str:
+    """A word as a shell reads it, safe to print; shlex would import re for it."""
+    if word and all(c.isascii() and (c.isalnum() or c in "@%+=:,./-_") for c in word):
+        return word
+    if word == printable(word, None):
+        return "'" + word.replace("'", "'\"'\"'") + "'"
+    out = []
+    for c in word:
+        if c.isascii() and c.isprintable() and c not in "'\\":
+            out.append(c)
+        else:
+            out += [f"\\x{byte:02x}" for byte in c.encode("utf-8", "surrogateescape")]
+    return f"$'{''.join(out)}'"
+
+
 def serving_flag(tags: Iterable[str]) -> str | None:
     """The flag by which TensorFlow Serving loads a meta graph with these tags.
 

@@ -14,7 +14,7 @@ from .model import SavedModel, as_tag_set
 from .model import open as open_model
 from .plan import Plan
 from .source import LEN, File, Reader, from_bytes
-from .text import Record, one_line, printable, tag_set
+from .text import Record, one_line, shell, tag_set
 from .views import MetaGraph
 
 TYPE_CHECKING = False
@@ -155,7 +155,7 @@ def retag(
         progress=progress,
     )
     where = _text(out) or model.path
-    undo = f"fastsm retag {_shell(where)} {_set(after)} {_set(before)}" if edit.changes else None
+    undo = f"fastsm retag {shell(where)} {_set(after)} {_set(before)}" if edit.changes else None
     return EditResult(
         where, model.folder, plan, done.written, done.warnings,
         {"tags": sorted(before)}, {"tags": sorted(after)}, undo,
@@ -255,19 +255,4 @@ def _text(path: Path | None) -> str | None:
 
 
 def _set(tags: Iterable[str]) -> str:
-    return _shell(",".join(sorted(tags)))
-
-
-def _shell(word: str) -> str:
-    """A word as a shell reads it, safe to print; shlex would import re for it."""
-    if word and all(c.isascii() and (c.isalnum() or c in "@%+=:,./-_") for c in word):
-        return word
-    if word == printable(word, None):
-        return "'" + word.replace("'", "'\"'\"'") + "'"
-    out = []
-    for c in word:
-        if c.isascii() and c.isprintable() and c not in "'\\":
-            out.append(c)
-        else:
-            out += [f"\\x{byte:02x}" for byte in c.encode("utf-8", "surrogateescape")]
-    return f"$'{''.join(out)}'"
+    return shell(",".join(sorted(tags)))

@@ -1,0 +1,122 @@
+"""Every rule of `fastsm verify`: its id, how grave it is, what it means, which verb mends it.
+
+The ids are promises: scripts filter by them, and `fastsm repair --only` takes them.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Severity = Literal["error", "warning", "note"]
+
+#: Gravest first. An error: some loader fails, or computes with other numbers than were
+#: saved. A warning: it loads, but something is not as its writer left it. A note: worth
+#: knowing, and no fault.
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+_REPAIR = "fastsm repair {path} --only {id}"
+
+#: id -> (severity, what it means, the command that mends it or None). In the order of the
+#: path of a byte: the table, its entries, the shards, the tensors, the model around them.
+RULES: dict[str, tuple[Severity, str, str | None]] = {
+    # the table: variables.index as a file
+    "index-missing": ("error", "There are shards, or variables to restore, and no index.", None),
+    "index-footer": ("error", "The index is no table: cut off, added to, or another file.", None),
+    "index-padding": ("warning", "The index's footer has bytes where zeros belong.", None),
+    "metaindex-block": (
+        "warning", "The block that no loader reads is damaged: the file has been touched.", None,
+    ),
+    "index-block": ("error", "The list of data blocks is damaged; their keys may be lost.", None),
+    "data-block": ("error", "A block of entries is damaged; its keys are lost.", None),
+    "restart-array": (
+        "error", "A block's restart array is broken: TensorFlow, which seeks by it, misses keys"
+        " that are all there.", _REPAIR,
+    ),
+    "key-order": (
+        "error", "Keys or blocks do not ascend, or a key is there twice: lookups miss some.", None,
+    ),
+    # its header
+    "header-missing": ("error", "The index has no header: which shards belong to it?", None),
+    "header-damaged": ("error", "The header of the index does not parse.", None),
+    "bundle-version": ("error", "The bundle asks for another version of TensorFlow.", None),
+    "shard-count": ("error", "The header gives no possible number of shards.", None),
+    "big-endian": (
+        "warning", "The bundle says that a big-endian machine wrote it; fastsm does not read its"
+        " values.", None,
+    ),
+    "byte-order": (
+        "error", "The header says big-endian, and strings in the shards are little-endian.", None,
+    ),
+    # its entries
+    "entry-damaged": ("error", "An entry does not parse.", None),
+    "entry-dtype": ("error", "An entry has a dtype that no tensor on disk can have.", None),
+    "entry-shape": ("error", "An entry has a shape that no tensor can have.", None),
+    "entry-size": ("error", "An entry's size is not that of its dtype and shape.", None),
+    "entry-range": ("error", "An entry's bytes do not lie in its shard.", None),
+    "entry-overlap": (
+        "error", "Two entries share some bytes, not all: one of them is not where it says.", None,
+    ),
+    "shard-id": ("error", "An entry names a shard beyond the header's count.", None),
+    # slices of partitioned variables
+    "slice-key": ("error", "A key begins as a slice's does, and names no slice.", None),
+    "slice-missing": ("error", "The slices of a variable do not cover it.", None),
+    "slice-overlap": ("error", "Two slices of a variable hold the same elements.", None),
+    "slice-shape": ("error", "A slice has another rank, dtype or shape than its variable.", None),
+    "slice-range": ("error", "A slice reaches out of its variable.", None),
+    "slice-orphan": ("error", "A slice that no variable lists: readers trip over its key.", None),
+    "unrestorable-slices": (
+        "error", "A variable is stored in slices of a dtype that TensorFlow writes and cannot"
+        " restore.", _REPAIR,
+    ),
+    # the shards
+    "shard-missing": ("error", "A shard that entries need is not there.", None),
+    "shard-unreadable": ("error", "A shard is there and cannot be read.", None),
+    "stray-shard": ("warning", "A file named as a shard, which the index does not use.", _REPAIR),
+    "shard-gap": ("note", "Bytes in a shard that belong to no entry.", None),
+    "shard-trailing": ("note", "Bytes at the end of a shard that belong to no entry.", None),
+    # the bytes of tensors
+    "tensor-checksum": ("error", "A tensor's bytes are not those that were saved.", None),
+    "tensor-strings": ("error", "The lengths of strings do not fit, or are damaged.", None),
+    "tensor-variant": ("error", "The elements of a variant do not fit, or are damaged.", None),
+    "bool-bytes": ("note", "A bool that is neither 0 nor 1.", None),
+    "doubled-weights": (
+        "note", "Tensors that look stored twice: same size, checksum, dtype and shape.",
+        "fastsm dedupe {path}",
+    ),
+    # saved_model.pb
+    "model-damaged": ("error", "saved_model.pb cannot be read through.", None),
+    "signature-tensor": ("error", "A signature names a tensor that the graph has not.", None),
+    "op-missing": ("error", "What loading runs (saver, init op, asset) is not in the graph.", None),
+    # what the model restores, against the bundle
+    "restore-key": ("error", "The model restores a variable that the bundle has not.", None),
+    "restore-dtype": ("error", "The model restores a variable as another dtype.", None),
+    "restore-shape": ("error", "The model restores a variable to another shape.", None),
+    "object-graph": ("error", "The checkpoint's own object graph is damaged.", None),
+    "object-key": (
+        "error", "The checkpoint's own object graph names a key that the bundle has not.", None,
+    ),
+    # files around it
+    "asset-missing": ("error", "An asset that the model names is not there.", None),
+    "asset-outside": ("error", "An asset's name leads out of the model's folder.", None),
+    "asset-tensor": ("warning", "Two assets are fed to one tensor: only one can be.", None),
+    "asset-unused": ("note", "A file in assets/ that no meta graph names.", None),
+    "link-outside": ("warning", "A file of the model is a link that leads out of it.", None),
+    # fingerprint.pb
+    "fingerprint-damaged": ("warning", "fingerprint.pb cannot be read.", None),
+    "fingerprint-stale": (
+        "warning", "A hash of fingerprint.pb is not that of the files: they were changed after, or"
+        " it was copied.", None,
+    ),
+}  # fmt: skip
+
+
+def fix(rule: str, path: str) -> str | None:
+    """The command that mends what a rule finds in the model at a path, or None.
+
+    Args:
+        path: As a shell takes it: quoted where it has to be.
+    """
+    command = RULES[rule][2]
+    return command.format(path=path, id=rule) if command else None
