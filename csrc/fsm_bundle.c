@@ -255,6 +255,57 @@ fsm_status fsm_bundle_entry_parse(fsm_bundle_entry *entry, const uint8_t **p,
   return s;
 }
 
+static fsm_status read_extent(fsm_extent *extent, reader *r) {
+  fsm_status s = FSM_OK;
+  while (!s && r->p < r->end) {
+    field f;
+    s = next_field(r, &f);
+    if (!s && f.tag == TAG(1, FSM_VARINT))
+      extent->start = (int64_t)f.value;
+    else if (!s && f.tag == TAG(2, FSM_VARINT))
+      extent->length = (int64_t)f.value;
+  }
+  return s;
+}
+
+static fsm_status read_slice(fsm_array *extents, reader *r) {
+  while (r->p < r->end) {
+    field f;
+    fsm_status s = next_field(r, &f);
+    if (s)
+      return s;
+    if (f.tag != TAG(1, FSM_LEN))
+      continue;
+    fsm_extent extent = {0, FSM_FULL};
+    s = within(r, &f, read_extent(&extent, &f.inside));
+    if (!s)
+      s = fsm_array_reserve(extents, sizeof extent, 1);
+    if (s)
+      return s;
+    ((fsm_extent *)extents->items)[extents->n++] = extent;
+  }
+  return FSM_OK;
+}
+
+fsm_status fsm_bundle_slices_parse(fsm_array *extents, fsm_array *ends, const uint8_t **p,
+                                   const uint8_t *end) {
+  reader r = {*p, end};
+  fsm_status s = FSM_OK;
+  while (!s && r.p < r.end) {
+    field f;
+    s = next_field(&r, &f);
+    if (s || f.tag != TAG(7, FSM_LEN))
+      continue;
+    s = within(&r, &f, read_slice(extents, &f.inside));
+    if (!s)
+      s = fsm_array_reserve(ends, sizeof(size_t), 1);
+    if (!s)
+      ((size_t *)ends->items)[ends->n++] = extents->n;
+  }
+  *p = r.p;
+  return s;
+}
+
 void fsm_bundle_entry_free(fsm_bundle_entry *entry) {
   free(entry->dims);
   *entry = (fsm_bundle_entry){0};

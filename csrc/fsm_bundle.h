@@ -8,7 +8,7 @@
 #ifndef FSM_BUNDLE_H
 #define FSM_BUNDLE_H
 
-#include "fsm_base.h"
+#include "fsm_grow.h"
 
 /* The bundle format this reads: TensorFlow's kTensorBundleVersion. */
 #define FSM_BUNDLE_VERSION 1
@@ -48,6 +48,19 @@ typedef struct {
  * says. On failure *p is the offending byte. Also FSM_E_NOMEM. */
 fsm_status fsm_bundle_entry_parse(fsm_bundle_entry *entry, const uint8_t **p,
                                   const uint8_t *end);
+
+/* One dimension of a slice: so many from `start` on, or with FSM_FULL all. */
+typedef struct {
+  int64_t start, length;
+} fsm_extent;
+
+#define FSM_FULL (-1)
+
+/* The slices that a partitioned tensor's entry lists: their extents one behind
+ * the other, and for each slice how many extents (size_t) there are up to its
+ * end. Both arrays zeroed before. On failure *p is the offending byte. */
+fsm_status fsm_bundle_slices_parse(fsm_array *extents, fsm_array *ends, const uint8_t **p,
+                                   const uint8_t *end);
 
 void fsm_bundle_entry_free(fsm_bundle_entry *entry);
 

@@ -48,6 +48,7 @@ static const struct {
     COLUMN(key_at), COLUMN(dims_at), COLUMN(dtype),    COLUMN(shard),
     COLUMN(offset), COLUMN(size),    COLUMN(crc32c),   COLUMN(n_slices),
     COLUMN(flags),  COLUMN(block),   COLUMN(value_at), COLUMN(value_size),
+    COLUMN(stored_at),
 };
 #undef COLUMN
 #define N_COLUMNS (sizeof COLUMNS / sizeof *COLUMNS)
@@ -164,6 +165,19 @@ static fsm_status problem_at(walk *w, fsm_place place, fsm_status s, uint64_t of
   return problem(w, place, &(fsm_error){s, offset, need, have});
 }
 
+/* Keep the bytes of the entry that the iterator is at. */
+static fsm_status keep_value(walk *w) {
+  fsm_index *index = w->index;
+  const fsm_entries *it = &w->entries;
+  fsm_status s = grow(index, &index->values, &index->values_capacity,
+                      index->values_size + it->value_size + 1, 1);
+  if (s)
+    return s;
+  memcpy(index->values + index->values_size, it->value, it->value_size);
+  index->values_size += it->value_size;
+  return FSM_OK;
+}
+
 static fsm_status add_row(walk *w) {
   fsm_index *index = w->index;
   const fsm_bundle_entry *t = &w->entry;
@@ -177,6 +191,8 @@ static fsm_status add_row(walk *w) {
              sizeof *index->dims);
   if (!s)
     s = grow_columns(index, i + 1);
+  if (!s)
+    s = keep_value(w);
   if (s)
     return s;
   if (t->n_dims)
@@ -195,6 +211,7 @@ static fsm_status add_row(walk *w) {
   index->block[i] = (uint32_t)(index->n_blocks - 1);
   index->value_at[i] = (uint32_t)it->value_at;
   index->value_size[i] = (uint32_t)it->value_size;
+  index->stored_at[i] = index->values_size - it->value_size;
   if (t->size > 0)
     index->total_bytes = fsm_add_saturating(index->total_bytes, (uint64_t)t->size);
   index->blocks[index->n_blocks - 1].n_entries++;
@@ -216,7 +233,11 @@ static fsm_status read_entry(walk *w) {
   const uint8_t *p = it->value, *end = it->value + it->value_size;
   if (is_header) {
     index->header.present = true;
-    s = fsm_bundle_header_parse(&index->header, &p, end);
+    index->header_at = index->values_size;
+    index->header_size = it->value_size;
+    s = keep_value(w);
+    if (!s)
+      s = fsm_bundle_header_parse(&index->header, &p, end);
   } else {
     s = fsm_bundle_entry_parse(&w->entry, &p, end);
     if (!s)
@@ -406,6 +427,7 @@ void fsm_index_free(fsm_index *index) {
     free(column);
   }
   free(index->keys);
+  free(index->values);
   free(index->dims);
   free(index->blocks);
   free(index->problems);

@@ -68,10 +68,12 @@ typedef struct {
   uint32_t *crc32c; /* masked, as stored */
   uint32_t *n_slices;
   uint8_t *flags;
-  /* The entry's own bytes: in the decoded body of a block, for who rewrites. */
+  /* The entry's own bytes: in the decoded body of a block, and kept in `values`. */
   uint32_t *block, *value_at, *value_size;
-  uint8_t *keys;
+  uint64_t *stored_at;
+  uint8_t *keys, *values;
   int64_t *dims;
+  size_t header_at, header_size; /* the header's own bytes in `values` */
 
   size_t n_blocks;
   fsm_index_block *blocks;
@@ -81,7 +83,7 @@ typedef struct {
   fsm_problem *problems;
   uint8_t *problem_keys;
 
-  size_t entry_capacity, keys_capacity, n_dims, dims_capacity, blocks_capacity;
+  size_t entry_capacity, keys_capacity, values_size, values_capacity, n_dims, dims_capacity, blocks_capacity;
   size_t problems_capacity, problem_keys_size, problem_keys_capacity;
   uint64_t memory, budget;
 } fsm_index;

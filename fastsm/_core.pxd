@@ -184,6 +184,36 @@ cdef extern from "fsm_program.h" nogil:
 
     fsm_status fsm_program_next(fsm_cursor *c, fsm_irregular *node, c_bool *found)
 
+cdef extern from "fsm_bundle.h" nogil:
+    ctypedef struct fsm_extent:
+        int64_t start
+        int64_t length
+
+    fsm_status fsm_bundle_slices_parse(fsm_array *extents, fsm_array *ends,
+                                       const uint8_t **p, const uint8_t *end)
+
+cdef extern from "fsm_ordered.h" nogil:
+    ctypedef struct fsm_slice_name:
+        size_t name_size
+        size_t rank
+
+    size_t fsm_slice_key_max(size_t name_size, size_t rank)
+    size_t fsm_slice_key_write(uint8_t *to, const uint8_t *name, size_t name_size,
+                               const fsm_extent *extents, size_t rank)
+    fsm_status fsm_slice_key_parse(const uint8_t *key, size_t n, uint8_t *name,
+                                   fsm_extent *extents, fsm_slice_name *parts)
+
+cdef extern from "fsm_strings.h" nogil:
+    ctypedef struct fsm_strings:
+        pass
+
+    fsm_status fsm_strings_begin(fsm_strings *strings, const uint8_t *bytes, size_t size,
+                                 uint64_t n, fsm_error *e)
+    void fsm_variants_begin(fsm_strings *strings, const uint8_t *bytes, size_t size)
+    void fsm_strings_next(fsm_strings *strings, const uint8_t **p, size_t *n)
+    fsm_status fsm_variants_next(fsm_strings *strings, const uint8_t **p, size_t *n,
+                                 fsm_error *e)
+
 cdef extern from "fsm_index.h" nogil:
     const int FSM_ENTRY_UNKNOWN_RANK
 
@@ -222,8 +252,13 @@ cdef extern from "fsm_index.h" nogil:
         uint32_t *crc32c
         uint32_t *n_slices
         uint8_t *flags
+        uint32_t *value_size
+        uint64_t *stored_at
         uint8_t *keys
+        uint8_t *values
         int64_t *dims
+        size_t header_at
+        size_t header_size
         size_t n_blocks
         size_t n_problems
         size_t n_problems_seen

@@ -545,6 +545,146 @@ cdef class BundleIndex:
         return (self.index.dtype[i], shape, self.index.shard[i], self.index.offset[i],
                 self.index.size[i], self.index.crc32c[i], self.index.n_slices[i])
 
+    def header(self):
+        """(num_shards, endianness, has a version, producer, min_consumer, refuses this
+        version) as the header says; zeros where it says nothing."""
+        cdef fsm_bundle_header *h = &self.index.header
+        return (h.num_shards, h.endianness, h.has_version, h.producer, h.min_consumer,
+                h.refuses_this_version)
+
+    def shards(self):
+        """The shards that entries lie in, as a set. An entry that lists slices lies in none."""
+        cdef size_t i
+        cdef set out = set()
+        for i in range(self.index.n_entries):
+            if not self.index.n_slices[i]:
+                out.add(self.index.shard[i])
+        return out
+
+    def keys(self):
+        """The key of every entry, as bytes, in file order."""
+        cdef size_t i
+        cdef uint64_t *at = self.index.key_at
+        return [PyBytes_FromStringAndSize(<char *>self.index.keys + at[i], at[i + 1] - at[i])
+                for i in range(self.index.n_entries)]
+
+    def value(self, size_t i):
+        """The bytes of entry i, a BundleEntryProto, as they are stored."""
+        if i >= self.index.n_entries:
+            raise IndexError(i)
+        return PyBytes_FromStringAndSize(<char *>self.index.values + self.index.stored_at[i],
+                                         self.index.value_size[i])
+
+    def header_value(self):
+        """The bytes of the header, a BundleHeaderProto; b"" when there is none."""
+        if not self.index.header.present:
+            return b""
+        return PyBytes_FromStringAndSize(<char *>self.index.values + self.index.header_at,
+                                         self.index.header_size)
+
+    def slices(self, size_t i):
+        """The slices that entry i lists: of each its extents, (start, length) for every
+        dimension, length -1 for all of it. Empty for a tensor that is not partitioned."""
+        if i >= self.index.n_entries:
+            raise IndexError(i)
+        cdef fsm_array extents, ends
+        cdef fsm_error e
+        cdef fsm_status s
+        cdef size_t k, d, start = 0
+        cdef fsm_extent *extent
+        cdef const uint8_t *p = self.index.values + self.index.stored_at[i]
+        cdef list out = []
+        memset(&extents, 0, sizeof(extents))
+        memset(&ends, 0, sizeof(ends))
+        try:
+            s = fsm_bundle_slices_parse(&extents, &ends, &p, p + self.index.value_size[i])
+            if s:
+                e = fsm_error(s, 0, 0, 0)
+                _raise(&e)
+            extent = <fsm_extent *>extents.items
+            for k in range(ends.n):
+                out.append(tuple([(extent[d].start, extent[d].length)
+                                  for d in range(start, (<size_t *>ends.items)[k])]))
+                start = (<size_t *>ends.items)[k]
+        finally:
+            free(extents.items)
+            free(ends.items)
+        return out
+
+
+def slice_key(bytes name not None, extents):
+    """The key under which the slice of a tensor is stored.
+
+    Args:
+        extents: (start, length) for each dimension, as the tensor's entry lists them.
+    """
+    cdef size_t rank = len(extents), i, n
+    cdef fsm_extent *extent = <fsm_extent *>malloc((rank or 1) * sizeof(fsm_extent))
+    cdef size_t most = fsm_slice_key_max(PyBytes_GET_SIZE(name), rank)
+    if extent == NULL:
+        raise MemoryError
+    try:
+        for i in range(rank):
+            extent[i].start, extent[i].length = extents[i]
+        out = PyBytes_FromStringAndSize(NULL, most)
+        n = fsm_slice_key_write(<uint8_t *>PyBytes_AS_STRING(out),
+                                <const uint8_t *>PyBytes_AS_STRING(name),
+                                PyBytes_GET_SIZE(name), extent, rank)
+    finally:
+        free(extent)
+    return out[:n]
+
+
+def parse_slice_key(bytes key not None):
+    """(name, extents) of the slice that a key is for, or None: then it is no slice's."""
+    cdef size_t n = PyBytes_GET_SIZE(key), i
+    cdef fsm_slice_name parts
+    cdef uint8_t *name = <uint8_t *>malloc(n or 1)
+    cdef fsm_extent *extent = <fsm_extent *>malloc((n // 2 or 1) * sizeof(fsm_extent))
+    try:
+        if name == NULL or extent == NULL:
+            raise MemoryError
+        if fsm_slice_key_parse(<const uint8_t *>PyBytes_AS_STRING(key), n, name, extent, &parts):
+            return None
+        return (<char *>name)[:parts.name_size], tuple([
+            (extent[i].start, extent[i].length) for i in range(parts.rank)
+        ])
+    finally:
+        free(name)
+        free(extent)
+
+
+def string_elements(Source source not None, uint64_t offset, uint64_t size, uint64_t n,
+                    *, bint variant=False):
+    """The n elements of a string tensor's bytes, or of a variant's, as a list of bytes.
+
+    Checksums are not looked at. Raises CoreError, offset and all, where a length goes
+    past the size; the size is held against the source first.
+    """
+    cdef bytes stored = source.read(offset, size)
+    cdef fsm_strings strings
+    cdef fsm_error e
+    cdef fsm_status s = FSM_OK
+    cdef const uint8_t *p = <const uint8_t *>PyBytes_AS_STRING(stored)
+    cdef size_t length
+    cdef list out = []
+    if variant:
+        fsm_variants_begin(&strings, p, size)
+    else:
+        s = fsm_strings_begin(&strings, p, size, n, &e)
+    for _ in range(0 if s else n):
+        if variant:
+            s = fsm_variants_next(&strings, &p, &length, &e)
+            if s:
+                break
+        else:
+            fsm_strings_next(&strings, &p, &length)
+        out.append(PyBytes_FromStringAndSize(<const char *>p, length))
+    if s:
+        e.offset += offset
+        _raise(&e)
+    return out
+
 
 # --- the bytes of tensors ---
 

@@ -2,6 +2,7 @@
  * with its checksums made true, so that damage reaches the parsers behind them;
  * as the body of a data block; and as a Snappy block. */
 #include "fsm_doubles.h"
+#include "fsm_ordered.h"
 #include "fsm_snappy.h"
 #include "make_index.h"
 
@@ -13,6 +14,31 @@ static void require(bool condition) {
     abort();
 }
 
+/* A key is no slice's, or the one that its parts make; an entry's slices parse. */
+static void use_slices(const fsm_index *index, size_t row) {
+  const uint8_t *key = index->keys + index->key_at[row];
+  size_t n = (size_t)(index->key_at[row + 1] - index->key_at[row]);
+  uint8_t *name = malloc(n + 1), *again = NULL;
+  fsm_extent *extents = malloc((n / 2 + 1) * sizeof *extents);
+  fsm_slice_name parts;
+  require(name && extents);
+  if (!fsm_slice_key_parse(key, n, name, extents, &parts)) {
+    again = malloc(fsm_slice_key_max(parts.name_size, parts.rank));
+    require(again != NULL);
+    size_t size = fsm_slice_key_write(again, name, parts.name_size, extents, parts.rank);
+    require(size == n && memcmp(again, key, n) == 0);
+  }
+  free(name);
+  free(extents);
+  free(again);
+  fsm_array all = {0}, ends = {0};
+  const uint8_t *p = index->values + index->stored_at[row];
+  require(!fsm_bundle_slices_parse(&all, &ends, &p, p + index->value_size[row]));
+  require(ends.n == index->n_slices[row]);
+  free(all.items);
+  free(ends.items);
+}
+
 /* Touch all that the index promises, so that the sanitizer sees it. */
 static void use_index(const fsm_index *index) {
   uint64_t sum = 0;
@@ -20,6 +46,8 @@ static void use_index(const fsm_index *index) {
     require(index->key_at[i] <= index->key_at[i + 1]);
     require(index->dims_at[i] <= index->dims_at[i + 1]);
     require(index->block[i] < index->n_blocks);
+    require(index->stored_at[i] + index->value_size[i] <= index->values_size);
+    use_slices(index, i);
   }
   for (size_t i = 0; i < index->key_at[index->n_entries]; i++)
     sum += index->keys[i];
