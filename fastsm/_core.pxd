@@ -216,6 +216,7 @@ cdef extern from "fsm_strings.h" nogil:
 
 cdef extern from "fsm_index.h" nogil:
     const int FSM_ENTRY_UNKNOWN_RANK
+    const uint32_t FSM_NO_BLOCK
 
     ctypedef struct fsm_bundle_header:
         bint present

@@ -516,6 +516,26 @@ cdef class BundleIndex:
             for i in range(self.index.n_problems)
         ]
 
+    def damage(self):
+        """(kind, place, offset, need, have, block, block offset, rows, key) of each problem.
+
+        As `problems`; need and have are what csrc/fsm_base.h says for the kind. Block is
+        the data block's ordinal, or -1; the rows before ``rows`` were read before it.
+        """
+        cdef fsm_problem *p = self.index.problems
+        return [
+            (KINDS[<int>p[i].status], PLACES[p[i].place], p[i].offset, p[i].need, p[i].have,
+             -1 if p[i].block == FSM_NO_BLOCK else <int>p[i].block, p[i].block_offset,
+             p[i].n_entries,
+             (<char *>self.index.problem_keys)[p[i].key_at:p[i].key_at + p[i].key_size])
+            for i in range(self.index.n_problems)
+        ]
+
+    @property
+    def n_blocks(self):
+        """Data blocks, as far as the index block names them."""
+        return self.index.n_blocks
+
     def doubles(self):
         """(groups, redundant entries, their bytes) of what looks stored more than once:
         equal size, checksum, dtype and shape, at different places."""

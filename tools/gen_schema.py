@@ -175,11 +175,15 @@ def descriptor_set() -> bytes:
     return out.SerializeToString(deterministic=True)
 
 
+#: DataTypes whose elements have no fixed size.
+UNSIZED = (types_pb2.DT_STRING, types_pb2.DT_RESOURCE, types_pb2.DT_VARIANT)
+
+
 def dtypes() -> str:
     names = {v: k[3:].lower() for k, v in types_pb2.DataType.items()}
     renames = {"half": "float16", "double": "float64", "float": "float32"}
     lines = [
-        '"""TensorFlow\'s data types: number to name.',
+        '"""TensorFlow\'s data types: number to name, and to size.',
         "",
         f"{NOTICE}",
         "Source: tensorflow/core/framework/types.proto.",
@@ -202,6 +206,16 @@ def dtypes() -> str:
     for number, name in sorted(names.items()):
         if number < 100 and name in renames:
             lines.append(f'    {number}: "{name}",')
+    lines += [
+        "}",
+        "",
+        "#: DataType number -> bytes of an element on disk; types of 4 bits and less take a whole",
+        "#: one. Strings, resources and variants have none.",
+        "SIZES: dict[int, int] = {",
+    ]
+    for number in sorted(names):
+        if 0 < number < 100 and number not in UNSIZED:
+            lines.append(f"    {number}: {tf.dtypes.as_dtype(number).size},")
     lines += [
         "}",
         "",
