@@ -306,6 +306,15 @@ fsm_status fsm_bundle_slices_parse(fsm_array *extents, fsm_array *ends, const ui
   return s;
 }
 
+fsm_status fsm_bundle_skip(const uint8_t **p, const uint8_t *end, uint32_t *tag) {
+  reader r = {*p, end};
+  field f;
+  fsm_status s = next_field(&r, &f);
+  *tag = s ? 0 : f.tag;
+  *p = r.p;
+  return s;
+}
+
 void fsm_bundle_entry_free(fsm_bundle_entry *entry) {
   free(entry->dims);
   *entry = (fsm_bundle_entry){0};

@@ -62,6 +62,10 @@ typedef struct {
 fsm_status fsm_bundle_slices_parse(fsm_array *extents, fsm_array *ends, const uint8_t **p,
                                    const uint8_t *end);
 
+/* Step over one field of either message: *tag becomes its number and wire type.
+ * On failure *p is the offending byte. */
+fsm_status fsm_bundle_skip(const uint8_t **p, const uint8_t *end, uint32_t *tag);
+
 void fsm_bundle_entry_free(fsm_bundle_entry *entry);
 
 #endif

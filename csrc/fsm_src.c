@@ -93,3 +93,27 @@ fsm_status fsm_src_read(const fsm_src *src, uint64_t offset, void *buffer, size_
   }
   return FSM_OK;
 }
+
+fsm_status fsm_src_same(const fsm_src *a, uint64_t at_a, const fsm_src *b, uint64_t at_b,
+                        uint64_t n, uint8_t *window, size_t capacity, bool *same,
+                        uint64_t *at, fsm_error *e) {
+  size_t half = capacity / 2;
+  uint8_t *left = window, *right = window + half;
+  *same = true;
+  for (*at = 0; *at < n;) {
+    size_t part = n - *at < half ? (size_t)(n - *at) : half;
+    fsm_status s = fsm_src_read(a, at_a + *at, left, part, e);
+    if (!s)
+      s = fsm_src_read(b, at_b + *at, right, part, e);
+    if (s)
+      return s;
+    if (memcmp(left, right, part) != 0) {
+      *same = false;
+      for (size_t i = 0; left[i] == right[i]; i++)
+        ++*at;
+      return FSM_OK;
+    }
+    *at += part;
+  }
+  return FSM_OK;
+}

@@ -43,4 +43,11 @@ void fsm_src_memory(fsm_src *src, fsm_piece *piece, const uint8_t *bytes, uint64
 fsm_status fsm_src_read(const fsm_src *src, uint64_t offset, void *buffer, size_t n,
                         fsm_error *e);
 
+/* Whether n bytes of one source are those of another; *same says, and when they are
+ * not, *at is the first that differs, from 0. `window` has `capacity` bytes, of
+ * which each source gets a half. */
+fsm_status fsm_src_same(const fsm_src *a, uint64_t at_a, const fsm_src *b, uint64_t at_b,
+                        uint64_t n, uint8_t *window, size_t capacity, bool *same,
+                        uint64_t *at, fsm_error *e);
+
 #endif

@@ -53,6 +53,9 @@ cdef extern from "fsm_src.h" nogil:
 
     fsm_status fsm_src_init(fsm_src *src, const fsm_piece *pieces, size_t n_pieces,
                             const uint8_t *patch, uint64_t patch_size, fsm_error *e)
+    fsm_status fsm_src_same(const fsm_src *a, uint64_t at_a, const fsm_src *b, uint64_t at_b,
+                            uint64_t n, uint8_t *window, size_t capacity, c_bool *same,
+                            uint64_t *at, fsm_error *e)
     fsm_status fsm_src_read(const fsm_src *src, uint64_t offset, void *buffer, size_t n,
                             fsm_error *e)
 
@@ -297,3 +300,80 @@ cdef extern from "fsm_tensor.h" nogil:
     void fsm_tensors_check(const fsm_src *src, const fsm_tensor *tensors, size_t n,
                            bint big_endian, uint8_t *window, size_t capacity,
                            fsm_tensor_result *results)
+
+cdef extern from "fsm_crc32c.h" nogil:
+    uint32_t fsm_crc32c(uint32_t crc, const void *data, size_t n)
+    uint32_t fsm_crc32c_combine(uint32_t crc1, uint32_t crc2, uint64_t length2)
+    uint32_t fsm_crc32c_mask(uint32_t crc)
+    uint32_t fsm_crc32c_unmask(uint32_t masked)
+
+cdef extern from "fsm_bundle_write.h" nogil:
+    const unsigned FSM_SET_PLACE
+    const unsigned FSM_SET_CONTENT
+    const unsigned FSM_DROP_SLICES
+
+    ctypedef struct fsm_entry_patch:
+        unsigned what
+        int32_t shard
+        int64_t offset
+        int64_t size
+        uint32_t crc32c
+
+    size_t FSM_PATCHED_MAX(size_t n)
+    fsm_status fsm_entry_patched(const uint8_t *entry, size_t n, const fsm_entry_patch *patch,
+                                 uint8_t *to, size_t *size)
+    size_t fsm_entry_size(int32_t dtype, const int64_t *dims, size_t n_dims)
+    void fsm_entry_write(uint8_t *to, int32_t dtype, const int64_t *dims, size_t n_dims)
+
+cdef extern from "fsm_table_write.h" nogil:
+    ctypedef struct fsm_table_writer:
+        fsm_array out
+
+    void fsm_table_writer_free(fsm_table_writer *w)
+
+cdef extern from "fsm_relay.h" nogil:
+    const int32_t FSM_NO_SHARD
+    const uint64_t FSM_NO_ROW
+
+    ctypedef struct fsm_relay_shard:
+        int32_t id
+        int32_t to
+        uint64_t size
+        bint touched
+
+    ctypedef struct fsm_relay_fresh:
+        int32_t shard
+        int64_t offset
+        uint64_t size
+        uint64_t old
+
+    ctypedef struct fsm_relay_place:
+        int32_t shard
+        int64_t offset
+
+    ctypedef struct fsm_relay_run:
+        int32_t to
+        int32_t from_ "from"
+        uint64_t origin
+        uint64_t size
+
+    ctypedef struct fsm_relay:
+        fsm_relay_place *places
+        fsm_array runs
+        int32_t n_shards
+
+    ctypedef struct fsm_relay_entry:
+        const uint8_t *key
+        const uint8_t *value
+        size_t n_key
+        size_t n_value
+        uint64_t fresh
+
+    fsm_status fsm_relay_make(fsm_relay *relay, const fsm_index *index, const uint8_t *keep,
+                              const uint64_t *same_as, const fsm_relay_fresh *fresh,
+                              size_t n_fresh, fsm_relay_shard *shards, size_t n_shards,
+                              bint merge, fsm_error *e)
+    fsm_status fsm_relay_write(fsm_table_writer *w, const fsm_relay *relay,
+                               const fsm_index *index, const uint8_t *keep,
+                               const fsm_relay_entry *added, size_t n_added, fsm_error *e)
+    void fsm_relay_free(fsm_relay *relay)

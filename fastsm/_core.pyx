@@ -11,7 +11,7 @@ from cpython.buffer cimport (
 )
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -232,6 +232,76 @@ def delimited(uint32_t field, bytes payload not None):
     cdef bytes out = PyBytes_FromStringAndSize(NULL, fsm_size_delimited(field, n))
     fsm_put_delimited(<uint8_t *>PyBytes_AS_STRING(out), field, PyBytes_AS_STRING(payload), n)
     return out
+
+
+# --- checksums of bytes ---
+
+def crc32c(data not None, uint32_t crc=0):
+    """The CRC-32C of a buffer's bytes, after bytes whose checksum is ``crc``."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        with nogil:
+            crc = fsm_crc32c(crc, view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
+    return crc
+
+
+def crc32c_source(Source source not None):
+    """The CRC-32C of all bytes of a source, read through a window."""
+    cdef fsm_error e
+    cdef fsm_status s = FSM_OK
+    cdef uint32_t crc = 0
+    cdef uint64_t at = 0
+    cdef size_t n
+    cdef uint8_t *window = <uint8_t *>malloc(FSM_WINDOW)
+    if window == NULL:
+        raise MemoryError
+    with nogil:
+        while at < source.src.size and not s:
+            n = min(source.src.size - at, FSM_WINDOW)
+            s = fsm_src_read(&source.src, at, window, n, &e)
+            crc = fsm_crc32c(crc, window, n)
+            at += n
+    free(window)
+    if s:
+        _raise(&e)
+    return crc
+
+
+def crc32c_combine(uint32_t first, uint32_t second, uint64_t n):
+    """The checksum of two runs of bytes laid end to end; the second has n bytes."""
+    return fsm_crc32c_combine(first, second, n)
+
+
+def crc32c_mask(uint32_t crc):
+    """A checksum as files store it."""
+    return fsm_crc32c_mask(crc)
+
+
+def crc32c_unmask(uint32_t masked):
+    """A stored checksum as it was computed."""
+    return fsm_crc32c_unmask(masked)
+
+
+def first_difference(Source a not None, uint64_t at_a, Source b not None, uint64_t at_b,
+                     uint64_t n):
+    """The first of n bytes in which two stretches differ, counted from 0; None when they
+    are the same. Raises CoreError where one goes past its source's end."""
+    cdef fsm_error e
+    cdef fsm_status s
+    cdef c_bool same
+    cdef uint64_t at
+    cdef uint8_t *window = <uint8_t *>malloc(2 * FSM_WINDOW)
+    if window == NULL:
+        raise MemoryError
+    with nogil:
+        s = fsm_src_same(&a.src, at_a, &b.src, at_b, n, window, 2 * FSM_WINDOW, &same, &at, &e)
+    free(window)
+    if s:
+        _raise(&e)
+    return None if same else at
 
 
 # --- fingerprints ---
@@ -544,6 +614,23 @@ cdef class BundleIndex:
             raise MemoryError
         return found.n_groups, found.n_entries, found.bytes
 
+    def twins(self):
+        """(row, first row that looks the same) of each entry that `doubles` counts, by row."""
+        cdef fsm_doubles found
+        cdef size_t i, first
+        cdef size_t *twin_of = <size_t *>malloc((self.index.n_entries or 1) * sizeof(size_t))
+        cdef list out = []
+        if twin_of == NULL or fsm_doubles_find(&self.index, twin_of, &found):
+            free(twin_of)
+            raise MemoryError
+        for i in range(self.index.n_entries):
+            first = twin_of[i]
+            if first != i and (self.index.shard[i] != self.index.shard[first]
+                               or self.index.offset[i] != self.index.offset[first]):
+                out.append((i, first))
+        free(twin_of)
+        return out
+
     def key(self, size_t i):
         """The key of entry i, as bytes."""
         if i >= self.index.n_entries:
@@ -752,6 +839,191 @@ def check_tensors(Source source not None, list rows not None, *, bint big_endian
         free(tensors)
         free(found)
         free(buffer)
+
+
+# --- a bundle rewritten ---
+
+def patch_entry(bytes value not None, int64_t size, uint32_t crc32c, *, bint dense=False):
+    """An entry's bytes for other content, all else as it was.
+
+    Args:
+        value: A BundleEntryProto, as stored.
+        size, crc32c: Of the new bytes; the checksum masked.
+        dense: Take the list of slices out.
+    """
+    cdef fsm_entry_patch patch
+    cdef size_t n = PyBytes_GET_SIZE(value), n_out = 0
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, FSM_PATCHED_MAX(n))
+    cdef fsm_error e
+    patch.what = FSM_SET_CONTENT | (FSM_DROP_SLICES if dense else 0)
+    patch.size = size
+    patch.crc32c = crc32c
+    cdef fsm_status s = fsm_entry_patched(
+        <const uint8_t *>PyBytes_AS_STRING(value), n, &patch,
+        <uint8_t *>PyBytes_AS_STRING(out), &n_out)
+    if s:
+        e = fsm_error(s, 0, 0, 0)
+        _raise(&e)
+    return out[:n_out]
+
+
+def new_entry(int32_t dtype, shape, int64_t size, uint32_t crc32c):
+    """A BundleEntryProto as TensorFlow would write it, without a place.
+
+    Args:
+        shape: The dimensions, none negative.
+        crc32c: Masked.
+    """
+    cdef size_t n = len(shape), i
+    cdef int64_t *dims = <int64_t *>malloc((n or 1) * sizeof(int64_t))
+    if dims == NULL:
+        raise MemoryError
+    try:
+        for i in range(n):
+            dims[i] = shape[i]
+        out = PyBytes_FromStringAndSize(NULL, fsm_entry_size(dtype, dims, n))
+        fsm_entry_write(<uint8_t *>PyBytes_AS_STRING(out), dtype, dims, n)
+    finally:
+        free(dims)
+    return patch_entry(out, size, crc32c)
+
+
+cdef class Relay:
+    """The shards of a bundle laid out anew, and the index that goes with them.
+
+    Args:
+        keep: A byte for each entry of the index; 0: it goes.
+        shards: (id, size of the file) of each shard in which entries lie, by id.
+        same_as: (row, row whose bytes it gets) of entries that are to share bytes.
+        fresh: Bytes that no kept entry has: (shard, offset, size, old). They go before
+            what begins behind that place; with ``old`` they are the bytes that lie there.
+        merge: All into one shard.
+
+    Attributes:
+        n_shards: Of the new bundle.
+
+    Raises CoreError "INVALID" for an entry that lies outside its shard; its offset is the
+    row, and ``need`` where the entry ends.
+    """
+    cdef fsm_relay relay
+    cdef BundleIndex index
+    cdef bytes keep
+    cdef size_t n_fresh
+    cdef readonly list shards
+
+    def __cinit__(self):
+        memset(&self.relay, 0, sizeof(self.relay))
+
+    def __init__(self, BundleIndex index not None, bytes keep not None, list shards not None, *,
+                 same_as=(), fresh=(), bint merge=False):
+        cdef size_t n = index.index.n_entries, n_shards = len(shards), i, row, other
+        cdef fsm_error e
+        cdef fsm_status s
+        cdef uint64_t *same = NULL
+        cdef fsm_relay_fresh *new = NULL
+        cdef fsm_relay_shard *old = NULL
+        cdef const uint8_t *kept = <const uint8_t *>PyBytes_AS_STRING(keep)
+        if <size_t>PyBytes_GET_SIZE(keep) != n:
+            raise ValueError("keep: not a byte for each entry")
+        fsm_relay_free(&self.relay)
+        self.index = index
+        self.keep = keep
+        self.n_fresh = len(fresh)
+        try:
+            new = <fsm_relay_fresh *>malloc((self.n_fresh or 1) * sizeof(fsm_relay_fresh))
+            old = <fsm_relay_shard *>malloc((n_shards or 1) * sizeof(fsm_relay_shard))
+            same = <uint64_t *>malloc((n or 1) * sizeof(uint64_t)) if same_as else NULL
+            if new == NULL or old == NULL or (same_as and same == NULL):
+                raise MemoryError
+            for i in range(self.n_fresh):
+                shard, offset, size, is_old = fresh[i]
+                new[i] = fsm_relay_fresh(shard, offset, size, is_old)
+            for i in range(n_shards):
+                shard, size = shards[i]
+                old[i] = fsm_relay_shard(shard, FSM_NO_SHARD, size, False)
+            for i in range(n if same_as else 0):
+                same[i] = i
+            for row, other in same_as:
+                if row >= n or other >= n:
+                    raise IndexError(row)
+                same[row] = other
+            with nogil:
+                s = fsm_relay_make(&self.relay, &index.index, kept, same, new, self.n_fresh, old,
+                                   n_shards, merge, &e)
+            if s:
+                _raise(&e)
+            # (old id, new number or None, whether it changes)
+            self.shards = [
+                (old[i].id, None if old[i].to == FSM_NO_SHARD else old[i].to,
+                 bool(old[i].touched))
+                for i in range(n_shards)
+            ]
+        finally:
+            free(new)
+            free(old)
+            free(same)
+
+    def __dealloc__(self):
+        fsm_relay_free(&self.relay)
+
+    @property
+    def n_shards(self):
+        return self.relay.n_shards
+
+    def runs(self):
+        """(new shard, old shard's id or None, origin, size) of each stretch, in the order of
+        the new shards' bytes; without an old shard, origin tells which of the fresh."""
+        cdef fsm_relay_run *run = <fsm_relay_run *>self.relay.runs.items
+        cdef size_t i
+        return [
+            (run[i].to, None if run[i].from_ == FSM_NO_SHARD else self.shards[run[i].from_][0],
+             run[i].origin, run[i].size)
+            for i in range(self.relay.runs.n)
+        ]
+
+    def place(self, size_t row):
+        """(shard, offset) that entry ``row`` has now."""
+        if row >= self.index.index.n_entries:
+            raise IndexError(row)
+        return self.relay.places[row].shard, self.relay.places[row].offset
+
+    def write(self, added=()):
+        """The index, as bytes.
+
+        Args:
+            added: (key, value without a place, which of the fresh or None) of each new
+                entry, by key; one may take the place of an entry that is not kept.
+
+        Raises CoreError "ORDER" where keys do not ascend.
+        """
+        cdef size_t n = len(added), i
+        cdef fsm_table_writer w
+        cdef fsm_error e
+        cdef fsm_status s
+        cdef bytes key, value
+        cdef const uint8_t *keep = <const uint8_t *>PyBytes_AS_STRING(self.keep)
+        cdef fsm_relay_entry *new = <fsm_relay_entry *>malloc((n or 1) * sizeof(fsm_relay_entry))
+        if new == NULL:
+            raise MemoryError
+        memset(&w, 0, sizeof(w))
+        try:
+            for i in range(n):
+                key, value, which = added[i]
+                if which is not None and which >= self.n_fresh:
+                    raise IndexError(which)
+                new[i].key = <const uint8_t *>PyBytes_AS_STRING(key)
+                new[i].n_key = PyBytes_GET_SIZE(key)
+                new[i].value = <const uint8_t *>PyBytes_AS_STRING(value)
+                new[i].n_value = PyBytes_GET_SIZE(value)
+                new[i].fresh = FSM_NO_ROW if which is None else which
+            with nogil:
+                s = fsm_relay_write(&w, &self.relay, &self.index.index, keep, new, n, &e)
+            if s:
+                _raise(&e)
+            return PyBytes_FromStringAndSize(<char *>w.out.items, w.out.n)
+        finally:
+            fsm_table_writer_free(&w)
+            free(new)
 
 
 # --- a plan's splices ---

@@ -2,6 +2,7 @@
  * with its checksums made true, so that damage reaches the parsers behind them;
  * as the body of a data block; and as a Snappy block. */
 #include "fsm_doubles.h"
+#include "fsm_relay.h"
 #include "fsm_ordered.h"
 #include "fsm_snappy.h"
 #include "make_index.h"
@@ -66,6 +67,45 @@ static void use_index(const fsm_index *index) {
   free(twin_of);
 }
 
+/* Drop every third row, add bytes, and hold the new index against what was laid out. */
+static void rewrite(const fsm_index *index) {
+  fsm_relay_shard shards[] = {{.id = 0, .size = 1 << 16}, {.id = 1, .size = 1 << 16}};
+  const fsm_relay_fresh fresh[] = {{0, 100, 60, 0}, {1, 0, 1 << 10, 1}};
+  fsm_relay relay = {0};
+  fsm_table_writer w = {0};
+  uint8_t *keep = calloc(index->n_entries + 1, 1);
+  size_t n = 0;
+  require(keep != NULL);
+  for (size_t i = 0; i < index->n_entries; i++) {
+    keep[i] = i % 3 != 0 && (index->n_slices[i] || (uint32_t)index->shard[i] < 2);
+    n += keep[i];
+  }
+  fsm_error e;
+  fsm_status s = fsm_relay_make(&relay, index, keep, NULL, fresh, 2, shards, 2, n % 2, &e);
+  require(!s || s == FSM_E_INVALID);
+  if (!s && !fsm_relay_write(&w, &relay, index, keep, NULL, 0, &e)) {
+    fsm_piece piece;
+    fsm_src src;
+    fsm_index back;
+    size_t row = 0;
+    fsm_src_memory(&src, &piece, w.out.items, w.out.n);
+    require(!fsm_index_read(&back, &src, true, NULL));
+    require(index->n_problems || (back.n_problems == 0 && back.n_entries == n));
+    for (size_t i = 0; !index->n_problems && i < index->n_entries; i++) {
+      if (!keep[i])
+        continue;
+      require(back.size[row] == index->size[i] && back.crc32c[row] == index->crc32c[i]);
+      require(index->n_slices[i] || (back.shard[row] == relay.places[i].shard &&
+                                     back.offset[row] == relay.places[i].offset));
+      row++;
+    }
+    fsm_index_free(&back);
+  }
+  fsm_table_writer_free(&w);
+  fsm_relay_free(&relay);
+  free(keep);
+}
+
 static void read_both_ways(const uint8_t *data, size_t size) {
   fsm_piece piece;
   fsm_src src;
@@ -80,6 +120,7 @@ static void read_both_ways(const uint8_t *data, size_t size) {
   require(index.n_entries >= n_entries && index.n_problems >= n_problems);
   require(strict || !lenient);
   use_index(&index);
+  rewrite(&index);
   fsm_index_free(&index);
 }
 
