@@ -14,6 +14,9 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .check.report import Finding as Finding
+    from .check.report import Report as Report
+    from .check.verify import verify as verify
     from .errors import AmbiguousError as AmbiguousError
     from .errors import BackendMissingError as BackendMissingError
     from .errors import CommitError as CommitError
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "open": "model", "SavedModel": "model",
     "retag": "verbs", "EditResult": "verbs", "undo": "verbs",
+    "verify": "check.verify", "Finding": "check.report", "Report": "check.report",
     **dict.fromkeys(
         ("AmbiguousError", "BackendMissingError", "CommitError", "FastsmError", "FormatError",
          "InternalError", "MissingError", "RefusedError", "UnsupportedError", "UsageError"),

@@ -120,6 +120,16 @@ def _from_file(name: str) -> Located:
     raise diagnose.not_a_model(name)
 
 
+def checkpoint_prefix(path: str | os.PathLike[str]) -> str | None:
+    """The prefix of the checkpoint that a path names, by itself or by its .index; else None."""
+    name = os.fspath(path)
+    if name.endswith(".index") and os.path.isfile(name):
+        return name[: -len(".index")]
+    if not os.path.lexists(name) and os.path.lexists(name + ".index"):
+        return name
+    return None
+
+
 #: A walk stops after this many entries: a model has thousands of files at most, and a
 #: path may by mistake be the root of a disk.
 MAX_ENTRIES = 100_000

@@ -125,7 +125,7 @@ def test_docstrings(name: str, examples: Path) -> None:
             check_doctest(test)
 
 
-@pytest.mark.parametrize("name", ["open", "retag", "undo"])
+@pytest.mark.parametrize("name", ["open", "verify", "retag", "undo"])
 def test_public_verbs_have_an_example(name: str) -> None:
     verb = getattr(fastsm, name)
     assert ">>> " in verb.__doc__
@@ -177,6 +177,8 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
         "show examples/tagger/1 --json --functions --ops --signature serving_default",
         "show examples/ranker/1 --json --fingerprint",
         "show examples/ranker/1 --json --tags nope",
+        "verify examples/ranker/1 --json",
+        "verify examples/tagger/1 --json --quick",
         "retag examples/ranker/1 serve gpu --json --receipt receipt.json --backup before",
         "undo examples/ranker/1 before --json",
     ],

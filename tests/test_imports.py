@@ -90,6 +90,8 @@ def test_show_as_json_adds_a_writer_and_no_reader() -> None:
         ["show", TAGGER, "--all"],
         ["show", "--dir", TAGGER, "--tag_set", "serve", "--signature_def", "serving_default"],
         ["show", RANKER, "--signature", "rank"],
+        ["verify", RANKER],
+        ["verify", TAGGER, "--quick", "--json", "--fail-on", "warning"],
         ["retag", RANKER, "serve", "serve,gpu", "--dry-run"],
         ["retag", TAGGER, "serve", "gpu", "--dry-run", "--json"],
     ],

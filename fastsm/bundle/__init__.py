@@ -24,6 +24,15 @@ OBJECT_GRAPH_KEY = b"_CHECKPOINTABLE_OBJECT_GRAPH"
 #: Keys of the slices of partitioned variables begin with this (an ordered code's zero).
 SLICE_PREFIX = b"\0"
 
+#: Doubled variables are worth a word from this fraction of all bytes on, and from 1 kB:
+#: two zero biases or counters are no finding.
+DOUBLED_SHARE = 100
+
+
+def is_doubling(doubled_bytes: int, n_bytes: int) -> bool:
+    """Whether so much of a bundle looks stored twice that a person should know."""
+    return doubled_bytes * DOUBLED_SHARE > max(n_bytes, 1000 * DOUBLED_SHARE)
+
 
 class Summary(Record):
     """The variables of a bundle, counted.

@@ -99,6 +99,9 @@ RULES: dict[str, tuple[Severity, str, str | None]] = {
     ),
     # files around it
     "asset-missing": ("error", "An asset that the model names is not there.", None),
+    "asset-unread": (
+        "warning", "An asset that the model names is not there, and no node takes its path.", None,
+    ),
     "asset-outside": ("error", "An asset's name leads out of the model's folder.", None),
     "asset-tensor": ("warning", "Two assets are fed to one tensor: only one can be.", None),
     "asset-unused": ("note", "A file in assets/ that no meta graph names.", None),

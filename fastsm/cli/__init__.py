@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: Verb -> the module in this folder, and one line of help.
 VERBS = {
     "show": ("show", "what is in a model: meta graphs, tags, signatures, files"),
+    "verify": ("verify", "whether it is what was saved: checksums, and what must agree"),
     "retag": ("retag", "change the tag set by which loaders find a meta graph"),
     "undo": ("undo", "put back the bytes that an edit kept with --backup"),
 }

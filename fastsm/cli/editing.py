@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from ..text import count, counted, printable, size
+from .progress import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def keywords(args: Arguments) -> dict[str, Any]:
     return {
         "out": args.out, "dry_run": args.dry_run, "backup": args.backup,
         "receipt": args.receipt, "sync": not args.no_sync, "link": args.link,
-        "progress": None if args.quiet or args.json else _Progress(),
+        "progress": None if args.quiet or args.json else Progress(),
     }  # fmt: skip
 
 
@@ -85,29 +86,3 @@ def _change(before: int | None, after: int | None) -> str:
     if max(before, after) < 1000 or before == after:
         return "rewritten"
     return f"{count(before)} -> {count(after)} bytes"
-
-
-class _Progress:
-    """A line that tells how far a long write is; on a terminal, after a second."""
-
-    def __init__(self) -> None:
-        self._shown = -1
-        self._start: float | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        import time
-
-        now = time.monotonic()
-        if self._start is None:
-            self._start = now
-        percent = done * 100 // total if total else 100
-        if now - self._start < 1 or percent == self._shown or not sys.stderr.isatty():
-            return
-        self._shown = percent
-        end = "\n" if done >= total else ""
-        print(
-            f"\r{size(done)} of {size(total)}  {percent} %",
-            end=end,
-            file=sys.stderr,
-            flush=True,
-        )

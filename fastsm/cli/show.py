@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from ..bundle import is_doubling
 from ..errors import FormatError, MissingError, UsageError
 from ..locate import entries
 from ..model import SavedModel
@@ -47,10 +48,6 @@ OPTIONS: list[Option] = [
     (("--signature_def",), {"metavar": "KEY", "help": _CLI + "inputs and outputs of one"}),
     (("--list_ops",), {"action": "store_true", "help": _CLI + "the ops of a meta graph"}),
 ]
-
-#: Doubled variables are worth a note from this fraction of all bytes on, and from 1 kB:
-#: two zero biases or counters are no finding.
-DOUBLED_SHARE = 100
 
 #: Words whose letters people gave as tags by writing tags="serve" where a list belongs.
 _WORDS = ("serve", "train", "eval", "gpu", "tpu")
@@ -178,7 +175,7 @@ def _variables(model: SavedModel, notes: list[str]) -> dict[str, Any] | None:
     notes += [f"variables/variables.index {problem}" for problem in summary.problems[:3]]
     if len(summary.problems) > 3:
         notes.append(f"variables/variables.index: {len(summary.problems) - 3} more problems")
-    if summary.doubled_bytes * DOUBLED_SHARE > max(summary.n_bytes, 1000 * DOUBLED_SHARE):
+    if is_doubling(summary.doubled_bytes, summary.n_bytes):
         verb = "looks" if summary.doubled == 1 else "look"
         notes.append(
             f"{counted(summary.doubled, 'variable')} ({size(summary.doubled_bytes)}) {verb} "

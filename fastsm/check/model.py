@@ -1,0 +1,279 @@
+"""Findings of saved_model.pb and the files around it: what each part names must be there.
+
+Source: tensorflow/cc/saved_model/loader.cc, loader_util.cc,
+tensorflow/python/saved_model/loader_impl.py (2.21).
+"""
+
+from __future__ import annotations
+
+import os
+
+from .. import _core
+from ..errors import CoreError, FormatError, UnsupportedError
+from ..text import count, printable
+from .nodes import Graph, node_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TypeVar
+
+    from ..model import SavedModel
+    from ..views import Asset, MetaGraph, TensorInfo
+    from .report import Report
+
+    T = TypeVar("T")
+
+ASSETS = "assets"
+
+#: A folder of more files than this is not walked to its end.
+MAX_FILES = 100_000
+
+
+class Damage:
+    """Turns what a part of saved_model.pb raises into findings: each place once."""
+
+    def __init__(self, report: Report, file: str) -> None:
+        self.report = report
+        self.file = file
+        self._seen: set[tuple[int | None, str]] = set()
+
+    def guard(self, read: Callable[[], T]) -> T | None:
+        """What a function returns, or None with a finding where the file is damaged."""
+        try:
+            return read()
+        except FormatError as e:
+            self.add(e.problem, e.offset, e.place)
+        except CoreError as e:
+            self.add(str(e), e.offset, None)
+        return None
+
+    def add(self, problem: str, offset: int | None, place: str | None) -> None:
+        # The same byte is often reached by several ways.
+        where = (offset, "" if offset is not None else place or problem)
+        if where in self._seen:
+            return
+        self._seen.add(where)
+        self.report.add("model-damaged", self.file, problem, offset=offset, place=place)
+
+
+def check_whole(damage: Damage, model: SavedModel) -> None:
+    """Walk all of saved_model.pb by its schema: every field of every message."""
+    source = model.reader.source
+    message = _core.message_id("SavedModel")
+    damage.guard(lambda: _core.Canon().hash(source, message, [(0, source.size)]))
+    damage.report.count("model_bytes", source.size)
+
+
+def check_graph(report: Report, damage: Damage, graph: MetaGraph) -> Graph | None:
+    """Signatures, saver, init op and assets of a meta graph against its nodes.
+
+    Returns its nodes, or None where they cannot be read.
+    """
+    report.count("meta_graphs")
+    damage.guard(lambda: graph.tags)
+    damage.guard(lambda: graph.collections)
+    damage.guard(lambda: graph.n_objects)
+    nodes = damage.guard(lambda: Graph(graph))
+    named = list(_named(damage, graph))
+    if nodes is None:
+        return None
+    report.count("nodes", graph.n_nodes + graph.n_function_nodes)
+    wanted = {node_of(tensor.encode("utf-8", "surrogateescape")) for _, _, tensor in named}
+    there = damage.guard(lambda: nodes.named(wanted)) or {}
+    for rule, place, tensor in named:
+        if node_of(tensor.encode("utf-8", "surrogateescape")) not in there:
+            report.add(
+                rule, damage.file, f'"{printable(tensor)}": no such node in the graph',
+                place=place, key=tensor,
+            )  # fmt: skip
+    return nodes
+
+
+def _named(damage: Damage, graph: MetaGraph) -> Iterator[tuple[str, str, str]]:
+    """(rule, place, tensor or op) of all that a meta graph names in its graph."""
+    for key, signature in (damage.guard(lambda: graph.signature_defs) or {}).items():
+        damage.report.count("signatures")
+        for side in ("inputs", "outputs"):
+            for name, info in getattr(signature, side).items():
+                place = f'{graph.place}.signature_def["{printable(key)}"].{side}'
+                for tensor in _tensors(info):
+                    yield "signature-tensor", f'{place}["{printable(name)}"]', tensor
+    saver = damage.guard(lambda: graph.saver)
+    if saver is not None:
+        for field in ("filename_tensor", "save_tensor", "restore_op"):
+            name = getattr(saver, field)
+            # A TF1 model that only restores has no save tensor worth the name.
+            if name and field != "save_tensor":
+                yield "op-missing", f"{graph.place}.saver_def.{field}", name
+    init_op = damage.guard(lambda: graph.init_op)
+    if init_op is not None and init_op.source != "signature" and init_op.name:
+        place = f'{graph.place}.collection_def["{printable(init_op.source)}"]'
+        yield "op-missing", place, init_op.name
+    for i, asset in enumerate(_assets(damage, graph)):
+        if asset.tensor:
+            yield "op-missing", f"{graph.place}.asset_file_def[{i}].tensor_info", asset.tensor
+
+
+def _tensors(info: TensorInfo) -> Iterator[str]:
+    """The names of the tensors that make up one of a signature."""
+    for name in (info.name, info.indices, info.dense_shape):
+        if name:
+            yield name
+    for part in info.components:
+        yield from _tensors(part)
+
+
+# -- files --
+
+
+def check_assets(report: Report, damage: Damage, model: SavedModel) -> None:
+    """Assets of every meta graph against the files in assets/."""
+    named: set[str] = set()
+    for graph in model.meta_graphs:
+        missing: list[tuple[str, Asset]] = []
+        fed: dict[str, str] = {}
+        for i, asset in enumerate(_assets(damage, graph)):
+            place = f"{graph.place}.asset_file_def[{i}].filename"
+            name = printable(asset.filename)
+            report.count("assets")
+            named.add(os.path.normpath(asset.filename))
+            if leads_out(asset.filename):
+                report.add(
+                    "asset-outside", damage.file,
+                    f'"{name}": leads out of the model\'s folder (not opened)', place=place,
+                    key=asset.filename,
+                )  # fmt: skip
+            elif not _is_file(os.path.join(model.folder, ASSETS, asset.filename)):
+                missing.append((place, asset))
+            other = fed.setdefault(asset.tensor, asset.filename)
+            if asset.tensor and other != asset.filename:
+                report.add(
+                    "asset-tensor", damage.file,
+                    f'"{printable(asset.tensor)}" is fed "{printable(other)}" and "{name}"',
+                    place=place, key=asset.tensor,
+                )  # fmt: skip
+        _add_missing(report, damage, graph, missing)
+    for name in _files(os.path.join(model.folder, ASSETS)):
+        if name not in named:
+            report.add("asset-unused", f"{ASSETS}/{printable(name)}", "no meta graph names it")
+
+
+def _assets(damage: Damage, graph: MetaGraph) -> tuple[Asset, ...]:
+    return damage.guard(lambda: graph.assets) or ()
+
+
+def _is_file(path: str) -> bool:
+    """Whether there is a file, or a link: where that leads is told by another rule."""
+    return os.path.islink(path) or os.path.isfile(path)
+
+
+def _add_missing(
+    report: Report, damage: Damage, graph: MetaGraph, missing: list[tuple[str, Asset]]
+) -> None:
+    """Assets that are not there: an error where some node takes the path."""
+    nodes = damage.guard(lambda: Graph(graph)) if missing else None
+    wanted = {node_of(asset.tensor.encode("utf-8", "surrogateescape")) for _, asset in missing}
+    taken = damage.guard(lambda: nodes.taken(wanted)) if nodes is not None else None
+    for place, asset in missing:
+        node = node_of(asset.tensor.encode("utf-8", "surrogateescape"))
+        read = taken is None or node in taken
+        name = printable(asset.filename)
+        report.add(
+            "asset-missing" if read else "asset-unread", damage.file,
+            f'"{name}": {ASSETS}/{name} is not there{"" if read else "; no node takes its path"}',
+            place=place, key=asset.filename,
+        )  # fmt: skip
+
+
+def leads_out(name: str) -> bool:
+    """Whether a name, taken below ``assets/``, leads anywhere else."""
+    if "\0" in name:
+        return True
+    return os.path.isabs(name) or os.path.normpath(name).split("/")[0] == ".."
+
+
+def _files(folder: str) -> Iterator[str]:
+    """The files below a folder, by their paths in it, sorted; links are not followed."""
+    pending, left = [""], MAX_FILES
+    found = []
+    while pending:
+        below = pending.pop()
+        try:
+            listing = list(os.scandir(os.path.join(folder, below)))
+        except OSError:
+            continue
+        for entry in listing:
+            left -= 1
+            if left < 0:
+                return
+            name = f"{below}/{entry.name}" if below else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(name)
+            else:
+                found.append(name)
+    yield from sorted(found)
+
+
+def check_links(report: Report, folder: str) -> None:
+    """Links among the model's files that lead out of its folder."""
+    inside = os.path.realpath(folder) + os.sep
+    pending, left = [""], MAX_FILES
+    while pending:
+        below = pending.pop()
+        try:
+            listing = list(os.scandir(os.path.join(folder, below)))
+        except OSError:
+            continue
+        for entry in listing:
+            left -= 1
+            if left < 0:
+                report.skip(f"links: the folder has more than {count(MAX_FILES)} files")
+                return
+            name = f"{below}/{entry.name}" if below else entry.name
+            if entry.is_symlink():
+                target = os.path.realpath(entry.path)
+                if not (target + os.sep).startswith(inside):
+                    report.add(
+                        "link-outside", printable(name),
+                        f"is a link to {printable(target)}", seen=printable(target),
+                    )  # fmt: skip
+            elif entry.is_dir(follow_symlinks=False):
+                pending.append(name)
+
+
+# -- fingerprint.pb --
+
+
+def check_fingerprint(report: Report, model: SavedModel, quick: bool) -> None:
+    """fingerprint.pb against the files: each hash that can be told by itself."""
+    from ..fingerprint import NAME
+
+    try:
+        stored = model.fingerprint
+        if stored is None:
+            return
+        if quick:
+            report.skip(f"{NAME}: the hashes over saved_model.pb")
+            if not model.is_of_index(stored):
+                _stale(report, NAME, "checkpoint_hash", stored.checkpoint_hash, None)
+            return
+        checks = model.check_fingerprint()
+    except (FormatError, UnsupportedError) as e:
+        report.add("fingerprint-damaged", NAME, e.problem, offset=e.offset)
+        return
+    for check in checks:
+        report.count("hashes")
+        if check.ok is False:
+            _stale(report, NAME, check.name, check.stored, check.computed)
+        elif check.ok is None:
+            report.skip(f"{NAME}: {check.name}: {check.note}")
+
+
+def _stale(report: Report, file: str, name: str, stored: int, computed: int | None) -> None:
+    words = "" if computed is None else f", the files' is {computed}"
+    report.add(
+        "fingerprint-stale", file, f"{name}: says {stored}{words}", key=name, expected=stored,
+        seen=computed,
+    )  # fmt: skip
+

@@ -1,0 +1,176 @@
+"""Nodes of a graph by name, and the few attributes of them that checks need.
+
+Source: tensorflow/core/framework/node_def.proto, attr_value.proto, tensor.proto (2.21).
+"""
+
+from __future__ import annotations
+
+from struct import iter_unpack
+
+from ..source import LEN, VARINT, last, merged
+from ..views import map_entries, read_shape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .._core import Field
+    from ..source import Reader, Spans
+    from ..views import MetaGraph
+
+#: Strings in one constant: more names than any checkpoint has variables are refused.
+MAX_STRINGS = 1 << 22
+
+
+class Node:
+    """A NodeDef, its attributes read when asked for.
+
+    Attributes:
+        name, op: As the file has them.
+        fields: Its fields.
+    """
+
+    __slots__ = ("_attrs", "_reader", "end", "fields", "name", "op", "place", "start")
+
+    def __init__(self, reader: Reader, start: int, end: int, op: bytes, place: str) -> None:
+        self._reader = reader
+        self.start, self.end = start, end
+        self.place = place
+        self.op = op
+        self.fields = reader.fields([(start, end)], place)
+        name = last(self.fields, 1)
+        self.name = reader.bytes(name, place) if name else b""
+        self._attrs: dict[str, Spans] | None = None
+
+    @property
+    def inputs(self) -> list[bytes]:
+        """Its inputs, as the file writes them."""
+        found = [f for f in self.fields if f.number == 3 and f.wire == LEN]
+        return [self._reader.bytes(f, self.place) for f in found]
+
+    def attr(self, name: str) -> list[Field]:
+        """The fields of an AttrValue; none when there is no such attribute."""
+        if self._attrs is None:
+            self._attrs = map_entries(self._reader, self.fields, 5, self.place)
+        return self._reader.fields(self._attrs.get(name, []), self.place)
+
+    def function(self, name: str) -> bytes:
+        """The function that an attribute names, or b""."""
+        func = self._reader.fields(merged(self.attr(name), 10), self.place)
+        f = last(func, 1)
+        return self._reader.bytes(f, self.place) if f else b""
+
+    def dtype(self, name: str) -> int | None:
+        """The DataType in an attribute."""
+        f = last(self.attr(name), 6, VARINT)
+        return f.value if f else None
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """The shape in an attribute, -1 for unknown dimensions; None for an unknown rank."""
+        spans = merged(self.attr(name), 7)
+        return read_shape(self._reader, spans, self.place) if spans else None
+
+    def dtypes(self, name: str) -> list[int]:
+        """The list of DataTypes in an attribute."""
+        out: list[int] = []
+        for f in self._reader.fields(merged(self.attr(name), 1), self.place):
+            if f.number == 6 and f.wire == VARINT:
+                out.append(f.value)
+            elif f.number == 6 and f.wire == LEN:
+                out += _varints(self._reader.bytes(f, self.place))
+        return out
+
+    def strings(self) -> list[bytes]:
+        """Of a Const: its strings; those left out at the end are as the last."""
+        tensor = self._reader.fields(merged(self.attr("value"), 8), self.place)
+        found = [
+            self._reader.bytes(f, self.place) for f in tensor if f.number == 8 and f.wire == LEN
+        ]
+        n = 1
+        for size in read_shape(self._reader, merged(tensor, 2), self.place) or ():
+            n *= max(size, 0)
+        if found and n <= MAX_STRINGS:
+            found += [found[-1]] * (n - len(found))
+        return found
+
+
+def _varints(data: bytes) -> Iterator[int]:
+    value = shift = 0
+    for byte in data:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            yield value
+            value = shift = 0
+
+
+class Graph:
+    """The nodes of a meta graph, found by name or op; names are read when they are wanted."""
+
+    def __init__(self, graph: MetaGraph) -> None:
+        self.graph = graph
+        self._reader = graph.reader
+        self._index = graph.node_index(2)
+        self._names = self._index.names()
+        self._place = f"{graph.place}.graph_def"
+
+    def _rows(self, owner: int) -> Iterator[tuple[int, int, int, int, int, int]]:
+        rows = memoryview(self._index).cast("B")
+        if owner:
+            _, _, _, first, n = self._index.functions()[owner - 1]
+            rows = rows[32 * first : 32 * (first + n)]
+        for row in iter_unpack("=QQIIII", rows):
+            if row[5] == owner:
+                yield row
+
+    def named(self, wanted: Iterable[bytes], owner: int = 0) -> dict[bytes, Node]:
+        """The nodes with these names.
+
+        Args:
+            owner: 0 for the main graph, i + 1 for function i.
+        """
+        names = set(wanted)
+        lengths = set(map(len, names))
+        found: dict[bytes, Node] = {}
+        for start, at, length, n, op, _ in self._rows(owner):
+            if n in lengths:
+                name = self._reader.source.read(at, n)
+                if name in names:
+                    found[name] = self._node(start, length, op)
+        return found
+
+    def with_ops(self, ops: Iterable[bytes], owner: int = 0) -> Iterator[Node]:
+        """The nodes of these ops, in file order."""
+        ids = {i for i, name in enumerate(self._names) if name in set(ops)}
+        for start, _, length, _, op, _ in self._rows(owner):
+            if op in ids:
+                yield self._node(start, length, op)
+
+    def taken(self, names: Iterable[bytes]) -> set[bytes]:
+        """Those nodes of the main graph that some node of it takes an output of."""
+        wanted = set(names)
+        found = set()
+        for start, _, length, _, op, _ in self._rows(0):
+            found |= wanted.intersection(map(node_of, self._node(start, length, op).inputs))
+        return found
+
+    def function(self, name: bytes) -> int | None:
+        """The owner that a function is, or None."""
+        for i, f in enumerate(self._index.functions()):
+            if f[0] == name:
+                return i + 1
+        return None
+
+    def _node(self, start: int, length: int, op: int) -> Node:
+        return Node(self._reader, start, start + length, self._names[op], self._place)
+
+
+def node_of(tensor: bytes) -> bytes:
+    """The node that a tensor comes out of: of ``x:0``, ``x`` and ``^x``; also of ``f:out:0``."""
+    return tensor.lstrip(b"^").partition(b":")[0]
+
+
+def output_of(tensor: bytes) -> int:
+    """Which output of its node a tensor is."""
+    tail = tensor.rpartition(b":")[2]
+    return int(tail) if b":" in tensor and tail.isdigit() and len(tail) < 10 else 0

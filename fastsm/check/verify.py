@@ -1,0 +1,227 @@
+"""`fastsm.verify`: all checks of a model or a checkpoint, one after the other."""
+
+from __future__ import annotations
+
+import os
+
+from ..bundle import OBJECT_GRAPH_KEY
+from ..bundle.opened import Bundle
+from ..errors import CoreError, FormatError
+from ..locate import Located, checkpoint_prefix, locate
+from ..model import SavedModel
+from ..source import File
+from ..text import counted, printable
+from . import model as models
+from . import restore
+from .entries import check_entries
+from .report import Report
+from .table import check_index, open_index
+from .tensors import check_tensors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..views import MetaGraph
+    from .nodes import Graph
+
+    Progress = Callable[[int, int], None]
+
+VARIABLES = "variables"
+
+
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    quick: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Check a SavedModel, or a checkpoint by its prefix: every byte, and what must agree.
+
+    Damage is a finding, never an error. Nothing is run, nothing is written, and no file
+    outside the model's folder is opened because the model names it.
+
+    Args:
+        quick: Leave out what reads much: the bytes of tensors, and hashes of whole files.
+        progress: Called with bytes done and bytes in all, while tensors are read.
+
+    Returns:
+        The report: ``ok`` is true when nothing is an error.
+
+    Raises:
+        MissingError: Nothing is there.
+        FormatError: What is there is neither a SavedModel nor a checkpoint.
+        UnsupportedError: An archive, a URL, a .cpb.
+
+    Example:
+        >>> import fastsm
+        >>> report = fastsm.verify("examples/ranker/1")
+        >>> report.ok
+        True
+        >>> [(finding.id, finding.severity) for finding in report.findings]
+        [('doubled-weights', 'note')]
+    """
+    report = Report(os.fspath(path))
+    prefix = checkpoint_prefix(path)
+    if prefix is not None:
+        _check_checkpoint(report, prefix, quick, progress)
+    else:
+        _check_model(report, locate(path), quick, progress)
+    report.sort()
+    return report
+
+
+def _check_checkpoint(
+    report: Report, prefix: str, quick: bool, progress: Progress | None
+) -> None:
+    bundle = _check_bundle(report, prefix, lambda name: name, quick, progress)
+    if bundle is not None:
+        file = os.path.basename(prefix) + ".index"
+        _objects(report, bundle, restore.Entries(bundle.index), file)
+
+
+def _check_model(
+    report: Report, located: Located, quick: bool, progress: Progress | None
+) -> None:
+    prefix = os.path.join(located.folder, VARIABLES, VARIABLES)
+    model = _open_model(report, located, os.path.lexists(prefix + ".index"))
+    bundle = _check_bundle(report, prefix, lambda n: f"{VARIABLES}/{n}", quick, progress)
+    if model is not None:
+        _check_agreement(report, model, bundle, quick)
+        models.check_fingerprint(report, model, quick)
+    models.check_links(report, located.folder)
+
+
+def _open_model(report: Report, located: Located, has_index: bool) -> SavedModel | None:
+    """The model, or None with a finding: a damaged file in what else is a model's folder."""
+    try:
+        return SavedModel(located)
+    except FormatError as e:
+        if not has_index and _is_another_kind(located):
+            raise
+        words = e.problem + (f" {e.hint}" if e.hint else "")
+        report.add("model-damaged", located.name, words, offset=e.offset, place=e.place)
+        report.skip(f"{located.name}, and what it names in other files")
+    return None
+
+
+def _is_another_kind(located: Located) -> bool:
+    from ..diagnose import other_kind
+
+    try:
+        return other_kind(located.file.source()) is not None
+    except CoreError:
+        return False
+
+
+# -- the bundle --
+
+
+def _check_bundle(
+    report: Report,
+    prefix: str,
+    name: Callable[[str], str],
+    quick: bool,
+    progress: Progress | None,
+) -> Bundle | None:
+    """The bundle, as far as it can be opened; None where there is none to speak of."""
+    index_name = name(os.path.basename(prefix) + ".index")
+    try:
+        file = File(prefix + ".index")
+    except FileNotFoundError:
+        _look_for_shards(report, prefix, index_name)
+        return None
+    except (OSError, ValueError) as e:
+        words = getattr(e, "strerror", None) or "not a regular file"
+        report.add("index-missing", index_name, f"cannot be read: {words}")
+        return None
+    index = open_index(report, index_name, file.source())
+    if index is None:
+        report.skip("tensors: the index that says where they are cannot be read")
+        return None
+    check_index(report, index_name, index)
+    bundle = Bundle(prefix, prefix, file, index)
+    shards = check_entries(report, bundle, name)
+    if quick:
+        n_bytes = sum(e.size for entries in shards.values() for e in entries)
+        report.skip(f"the bytes of tensors ({counted(n_bytes, 'byte')})")
+    else:
+        check_tensors(report, bundle, name, shards, progress)
+    return bundle
+
+
+def _look_for_shards(report: Report, prefix: str, index_name: str) -> None:
+    folder, base = os.path.split(prefix)
+    try:
+        found = sorted(n for n in os.listdir(folder or ".") if n.startswith(base + ".data-"))
+    except OSError:
+        return
+    if found:
+        report.add(
+            "index-missing", index_name,
+            f"is not there; found: {', '.join(map(printable, found[:8]))}", seen=len(found),
+        )  # fmt: skip
+
+
+# -- the model and its bundle --
+
+
+def _check_agreement(
+    report: Report, model: SavedModel, bundle: Bundle | None, quick: bool
+) -> None:
+    damage = models.Damage(report, model.located.name)
+    if quick:
+        report.skip(f"{model.located.name}: every field of every message")
+    else:
+        models.check_whole(damage, model)
+    entries = None if bundle is None else restore.Entries(bundle.index)
+    objects = None
+    if bundle is not None and entries is not None:
+        index_file = f"{VARIABLES}/{VARIABLES}.index"
+        objects = _objects(report, bundle, entries, index_file)
+    for graph in model.meta_graphs:
+        nodes = models.check_graph(report, damage, graph)
+        if nodes is not None:
+            _check_restored(report, damage, graph, nodes, entries, objects)
+    models.check_assets(report, damage, model)
+
+
+def _objects(
+    report: Report, bundle: Bundle, entries: restore.Entries, file: str
+) -> list[restore.Trackable] | None:
+    objects = restore.read_object_graph(report, bundle, entries, file)
+    if objects is not None:
+        report.count("objects", len(objects))
+        restore.check_object_graph(report, objects, entries, file)
+    return objects
+
+
+def _check_restored(
+    report: Report,
+    damage: models.Damage,
+    graph: MetaGraph,
+    nodes: Graph,
+    entries: restore.Entries | None,
+    objects: list[restore.Trackable] | None,
+) -> None:
+    index_file = f"{VARIABLES}/{VARIABLES}.index"
+    wanted = damage.guard(lambda: restore.wanted_by_graph(graph, nodes)) or []
+    if entries is None:
+        variables = [key for key, *_ in wanted if key != OBJECT_GRAPH_KEY]
+        known = any(f.id in ("index-missing", "index-footer") for f in report.findings)
+        if variables and not known:
+            report.add(
+                "index-missing", index_file,
+                f"is not there; {graph.place} restores {counted(len(variables), 'variable')}",
+                place=f"{graph.place}.saver_def",
+            )  # fmt: skip
+        return
+    report.count("restored", len(wanted))
+    place = f"{graph.place}.saver_def"
+    restore.check_restored(report, damage.file, place, wanted, entries, index_file)
+    if objects is not None:
+        by_objects = damage.guard(lambda: restore.wanted_by_objects(graph, objects)) or []
+        done = {(key, dtype) for key, dtype, _ in wanted if key not in entries}
+        by_objects = [w for w in by_objects if w[:2] not in done]
+        place = f"{graph.place}.object_graph_def"
+        restore.check_restored(report, damage.file, place, by_objects, entries, index_file)

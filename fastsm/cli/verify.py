@@ -1,0 +1,122 @@
+"""Check that a model or a checkpoint is what was saved, and all of it: every block and
+tensor against its checksum, and every part against what it names in the others.
+
+Exit code 1 when something is found, by --fail-on. Nothing is written, nothing is loaded."""
+
+from __future__ import annotations
+
+from ..check.rules import SEVERITIES
+from ..check.verify import verify
+from ..errors import UsageError
+from ..text import count, counted, printable, size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..check.report import Finding, Report
+    from . import Arguments, Option
+
+EPILOG = """example:
+  fastsm verify export/1
+  fastsm verify export/1 --quick --fail-on warning
+  fastsm verify checkpoints/model.ckpt-1000
+"""
+
+OPTIONS: list[Option] = [
+    (("path",), {"metavar": "PATH", "help": "the model's folder, or a checkpoint's prefix"}),
+    (
+        ("--quick",),
+        {"action": "store_true", "help": "do not read tensors, nor hash whole files"},
+    ),
+    (
+        ("--fail-on",),
+        {
+            "metavar": "SEVERITY", "default": "error",
+            "help": "exit with 1 on error (default), warning or note, or on what is graver",
+        },
+    ),
+]  # fmt: skip
+
+#: Of one rule in one file so many findings are printed; --json has them all.
+MAX_ALIKE = 5
+
+
+def run(args: Arguments) -> int:
+    if args.fail_on not in SEVERITIES:
+        raise UsageError("", f"--fail-on takes {', '.join(SEVERITIES)}")
+    progress = None
+    if not args.quiet and not args.json:
+        from .progress import Progress
+
+        progress = Progress()
+    report = verify(args.path, quick=args.quick, progress=progress)
+    if args.json:
+        from .output import to_json
+
+        print(to_json({"schema": "fastsm.verify/1", **report.to_dict()}))
+    else:
+        for line in lines(report, quiet=args.quiet):
+            print(line)
+    failing = SEVERITIES[: SEVERITIES.index(args.fail_on) + 1]
+    return int(report.worst() in failing)
+
+
+def lines(report: Report, *, quiet: bool = False) -> list[str]:
+    """The screen: findings, the gravest first, then what was checked."""
+    out = []
+    for severity in SEVERITIES[:2] if quiet else SEVERITIES:
+        alike: dict[tuple[str, str], list[Finding]] = {}
+        for f in report.findings:
+            if f.severity == severity:
+                alike.setdefault((f.id, f.file), []).append(f)
+        for found in alike.values():
+            for f in found[:MAX_ALIKE]:
+                out += _finding(f)
+            more = len(found) - MAX_ALIKE + report.omitted.get(found[0].id, 0)
+            if len(found) > MAX_ALIKE:
+                out.append(f"{'':9}and {count(more)} more like this in the file; --json lists them")
+            if found[0].fix:
+                out.append(f"{'':9}fix: {found[0].fix}")
+    return out if quiet else out + _summary(report)
+
+
+def _finding(f: Finding) -> list[str]:
+    where = f.place or f.file
+    span = ""
+    if f.offset is not None:
+        end = f"..{count(f.offset + f.size)}" if f.size else ""
+        span = f"byte {count(f.offset)}{end}  "
+    return [f"{f.severity:<9}{f.id:<19} {where}", f"{'':9}{span}{f.message}"]
+
+
+def _summary(report: Report) -> list[str]:
+    counts = ", ".join(counted(report.n(s), s) for s in SEVERITIES)
+    out = [f"{printable(report.path, None)}: {counts if report.findings else 'nothing found'}"]
+    n = report.checked
+    parts = []
+    if "tensors" in n:
+        held = f" ({size(n['tensor_bytes'])})" if "tensor_bytes" in n else ""
+        parts.append(
+            f"{counted(n['tensors'], 'tensor')}{held} in {counted(n.get('shards', 0), 'shard')}, "
+            f"{counted(n['index_blocks'], 'index block')}"
+        )
+    if "meta_graphs" in n:
+        whole = f" ({size(n['model_bytes'])})" if "model_bytes" in n else ""
+        parts.append(
+            f"{counted(n['meta_graphs'], 'meta graph')}{whole}: "
+            f"{counted(n.get('nodes', 0), 'node')}, "
+            f"{counted(n.get('signatures', 0), 'signature')}"
+        )
+    rest = {"restored": "restored key", "objects": "object", "assets": "asset",
+            "hashes": "hash"}  # fmt: skip
+    others = [
+        counted(n[name], noun, "hashes" if name == "hashes" else None)
+        for name, noun in rest.items()
+        if n.get(name)
+    ]
+    if others:
+        parts.append(", ".join(others))
+    for i, part in enumerate(parts):
+        out.append(f"  {'' if i else 'checked':<13}{part}")
+    for i, what in enumerate(report.not_checked):
+        out.append(f"  {'' if i else 'not checked':<13}{what}")
+    return out
