@@ -659,6 +659,11 @@ cdef class BundleIndex:
         return (h.num_shards, h.endianness, h.has_version, h.producer, h.min_consumer,
                 h.refuses_this_version)
 
+    def sizes(self):
+        """The bytes that each entry says it takes, as a list."""
+        cdef size_t i
+        return [self.index.size[i] for i in range(self.index.n_entries)]
+
     def shards(self):
         """The shards that entries lie in, as a set. An entry that lists slices lies in none."""
         cdef size_t i

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ._core import Source
     from .bundle import Summary
+    from .bundle.variables import Variables
     from .fingerprint import Fingerprint
     from .fingerprint.hashes import Check
     from .views import Signature
@@ -86,6 +87,7 @@ class SavedModel:
         self.format = located.format
         self.reader = Reader(located.source(), located.file_path)
         self._meta_graphs: list[MetaGraph] | None = None
+        self._variables: Variables | None = None
         self._outline()
 
     # -- meta graphs --
@@ -225,6 +227,28 @@ class SavedModel:
             raise FormatError(path, f"cannot be read: {e.strerror}") from None
 
     @property
+    def variables(self) -> Variables:
+        """The tensors of the checkpoint in the model, by key; none when it has none.
+
+        Raises FormatError when variables.index is no table at all.
+
+        Example:
+            >>> import fastsm
+            >>> variables = fastsm.open("examples/ranker/1").variables
+            >>> variables["_all_variables/0/.ATTRIBUTES/VARIABLE_VALUE"]
+            <Variable _all_variables/0/.ATTRIBUTES/VARIABLE_VALUE: float32[4, 8]>
+        """
+        if self._variables is None:
+            from .bundle.opened import Bundle
+            from .bundle.variables import Variables
+
+            path = bundle.index_path(self.folder)
+            there = os.path.lexists(path)
+            prefix = path.removesuffix(".index")
+            self._variables = Variables(Bundle.open(prefix, path=self.path) if there else None)
+        return self._variables
+
+    @property
     def has_chunked_twin(self) -> bool:
         """Whether a saved_model.cpb lies beside it: TensorFlow's fingerprint code prefers it."""
         return os.path.lexists(os.path.join(self.folder, CHUNKED))
@@ -234,6 +258,7 @@ class SavedModel:
     def close(self) -> None:
         """Let go of the file; what was not read yet cannot be any more."""
         self._meta_graphs = None
+        self._variables = None
 
     def __enter__(self) -> SavedModel:
         return self

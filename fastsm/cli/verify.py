@@ -1,7 +1,7 @@
 """Check that a model or a checkpoint is what was saved, and all of it: every block and
 tensor against its checksum, and every part against what it names in the others.
 
-Exit code 1 when something is found, by --fail-on. Nothing is written, nothing is loaded."""
+Exit code 1 when something is found, by --fail-on. Nothing is written or loaded."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class Oracle:
         """What tf.train.load_checkpoint reads from a model, or from a checkpoint's prefix.
 
         ``sha256`` is "" where it cannot read a tensor that it lists: variants, slices of
-        half, int4.
+        half. int4 and its like are read by the op RestoreV2.
         """
         return _tensors(self._data("tensors", path))
 
@@ -234,6 +234,27 @@ class Oracle:
     def build(self, name: str, path: StrPath, *, needs: Sequence[str] = ()) -> None:
         """Builds the model ``name`` of tests.models into the folder ``path``."""
         self._data("build", name, path, preload=list(needs))
+
+    def save_dtypes(self, prefix: StrPath) -> dict[str, Any]:
+        """A checkpoint of a tensor of every dtype that can be saved; see `building`.
+
+        Returns:
+            dtype's name -> its values as numbers, or for the others null.
+        """
+        return self._data("save_dtypes", prefix)
+
+    def save_slices(self, prefix: StrPath, how: Mapping[str, Any]) -> None:
+        """A checkpoint of partitioned tensors, of any dtype.
+
+        Args:
+            how: key -> [dtype, shape, the slices as SaveV2 takes them, ``"4 6 0,2:-"``]; the
+                elements are counted up in row-major order, strings are those numbers.
+        """
+        self._data("save_slices", prefix, dict(how))
+
+    def latest_checkpoint(self, folder: StrPath) -> str | None:
+        """``tf.train.latest_checkpoint``."""
+        return self._data("latest_checkpoint", folder)
 
     def versions(self) -> dict[str, str]:
         """Package -> version of what the child has imported."""

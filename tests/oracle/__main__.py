@@ -36,6 +36,9 @@ CALLS = {
     "cli_show": "running:cli_show",
     "versions": "reading:versions",
     "build": "building:build",
+    "save_dtypes": "building:save_dtypes",
+    "save_slices": "building:save_slices",
+    "latest_checkpoint": "reading:latest_checkpoint",
 }
 
 #: How much of what an aborting TensorFlow wrote to stderr is passed on, in bytes.

@@ -262,8 +262,24 @@ def tensors(path: str) -> dict[str, Any]:
         try:
             rows[key] = inputs.row(np.asarray(reader.get_tensor(key)))
         except (tf.errors.OpError, RuntimeError, TypeError, ValueError):
-            rows[key] = (dtype.name, shapes[key], "")
+            rows[key] = _restored(path, key, dtype) or (dtype.name, shapes[key], "")
     return rows
+
+
+def _restored(path: str, key: str, dtype: tf.DType) -> Any:
+    """A tensor through the op: it reads what the reader cannot, such as int4."""
+    try:
+        [value] = tf.raw_ops.RestoreV2(
+            prefix=_prefix(path), tensor_names=[key], shape_and_slices=[""], dtypes=[dtype]
+        )
+        return inputs.row(np.asarray(value.numpy()))
+    except (tf.errors.OpError, RuntimeError, TypeError, ValueError, NotImplementedError):
+        return None
+
+
+def latest_checkpoint(folder: str) -> str | None:
+    found: str | None = tf.train.latest_checkpoint(folder)
+    return found
 
 
 def _prefix(path: str) -> str:
