@@ -29,13 +29,15 @@ if TYPE_CHECKING:
     from .errors import UsageError as UsageError
     from .model import SavedModel as SavedModel
     from .model import open as open
-    from .verbs import EditResult as EditResult
-    from .verbs import retag as retag
-    from .verbs import undo as undo
+    from .verbs.dedupe import dedupe as dedupe
+    from .verbs.editing import EditResult as EditResult
+    from .verbs.retag import retag as retag
+    from .verbs.undo import undo as undo
 
 _HOMES = {
     "open": "model", "SavedModel": "model",
-    "retag": "verbs", "EditResult": "verbs", "undo": "verbs",
+    "retag": "verbs.retag", "dedupe": "verbs.dedupe", "undo": "verbs.undo",
+    "EditResult": "verbs.editing",
     "verify": "check.verify", "Finding": "check.report", "Report": "check.report",
     **dict.fromkeys(
         ("AmbiguousError", "BackendMissingError", "CommitError", "FastsmError", "FormatError",

@@ -60,6 +60,10 @@ cdef extern from "fsm_src.h" nogil:
                             fsm_error *e)
 
 cdef extern from "fsm_encode.h" nogil:
+    unsigned fsm_varint_size(uint64_t value)
+    unsigned fsm_write_varint(uint8_t *to, uint64_t value)
+    uint8_t *fsm_put32(uint8_t *to, uint32_t value)
+    uint8_t *fsm_put64(uint8_t *to, uint64_t value)
     size_t fsm_size_number(uint32_t number, uint64_t value)
     uint8_t *fsm_put_number(uint8_t *to, uint32_t number, uint64_t value)
     uint64_t fsm_size_delimited(uint32_t number, uint64_t n)

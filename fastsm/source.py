@@ -111,6 +111,41 @@ def slices(source: Source, spans: Iterable[tuple[int, int]]) -> Source:
     return Source(pack_pieces(pieces), source.patch, source.keep)
 
 
+def joined(parts: Iterable[tuple[Source, int, int]]) -> Source:
+    """Stretches (source, start, end), one behind the other, as a source of their own.
+
+    A stretch that goes on where the one before ended becomes one piece with it. There may
+    be a million of them.
+    """
+    table, patch = bytearray(), bytearray()
+    patches: dict[int, int] = {}  # id of a source -> where its patch lies in the new one
+    keep: list[object] = []
+    start = length = origin = 0  # the piece that may yet grow
+    fd = PATCH
+    for source, low, high in parts:
+        if id(source) not in patches:
+            patches[id(source)] = len(patch)
+            patch += source.patch
+            keep += [source, *(source.keep or ())]
+        rows = memoryview(source.pieces).cast("q")
+        for i in range(0, len(rows), 4):
+            begin, n, from_, of = rows[i : i + 4]
+            skip = max(low - begin, 0)
+            n = min(high - begin, n) - skip
+            if n <= 0:
+                continue
+            from_ += skip + (patches[id(source)] if of == PATCH else 0)
+            if length and fd == of and origin + length == from_:
+                length += n
+                continue
+            if length:
+                table += pack_pieces([(start, length, origin, fd)])
+            start, length, origin, fd = start + length, n, from_, of
+    if length:
+        table += pack_pieces([(start, length, origin, fd)])
+    return Source(bytes(table), bytes(patch), tuple(keep))
+
+
 # -- messages --
 
 # Wire types, as Field.wire has them.

@@ -94,6 +94,7 @@ def test_show_as_json_adds_a_writer_and_no_reader() -> None:
         ["verify", TAGGER, "--quick", "--json", "--fail-on", "warning"],
         ["retag", RANKER, "serve", "serve,gpu", "--dry-run"],
         ["retag", TAGGER, "serve", "gpu", "--dry-run", "--json"],
+        ["dedupe", RANKER, "--dry-run"],
     ],
     ids=lambda words: " ".join(Path(w).parent.name if "/" in w else w for w in words),
 )

@@ -23,6 +23,7 @@ VERBS = {
     "show": ("show", "what is in a model: meta graphs, tags, signatures, files"),
     "verify": ("verify", "whether it is what was saved: checksums, and what must agree"),
     "retag": ("retag", "change the tag set by which loaders find a meta graph"),
+    "dedupe": ("dedupe", "let variables that are stored twice share their bytes"),
     "undo": ("undo", "put back the bytes that an edit kept with --backup"),
 }
 

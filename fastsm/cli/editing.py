@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..verbs import EditResult
+    from ..verbs.editing import EditResult
     from . import Arguments, Option
 
 EDIT_OPTIONS: list[Option] = [
@@ -26,6 +26,31 @@ EDIT_OPTIONS: list[Option] = [
     (("--link",), {"action": "store_true", "help": "with --out: hard links where bytes stay"}),
 ]
 
+PLACE_OPTIONS: list[Option] = [
+    (("--in-place",), {"action": "store_true", "help": "replace the files of the model itself"}),
+]
+
+
+def where_to_write(args: Arguments) -> bool:
+    """Whether a verb that takes something away was told where to write."""
+    return bool(args.out is not None or args.in_place or args.dry_run)
+
+
+def place_keywords(args: Arguments) -> dict[str, Any]:
+    """`keywords` for such a verb; one that was not told where looks, and writes nothing."""
+    dry_run = args.dry_run or not where_to_write(args)
+    return {**keywords(args), "in_place": args.in_place, "dry_run": dry_run}
+
+
+def report_place(args: Arguments, verb: str, what: str, result: EditResult) -> int:
+    """`report` for such a verb; exit code 2 when it was not told where."""
+    told = where_to_write(args)
+    report(args, verb, what, result, dry_run=args.dry_run or not told)
+    if told:
+        return 0
+    print("to write: --out DIR, or --in-place", file=sys.stderr)
+    return 2
+
 
 def keywords(args: Arguments) -> dict[str, Any]:
     """The shared options as the Python verbs take them."""
@@ -36,44 +61,50 @@ def keywords(args: Arguments) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def report(args: Arguments, verb: str, what: str, result: EditResult) -> int:
+def report(
+    args: Arguments, verb: str, what: str, result: EditResult, *, dry_run: bool | None = None
+) -> int:
     """Print what an edit did, or with --dry-run would do: the same lines."""
+    dry_run = args.dry_run if dry_run is None else dry_run
     out: str | None = vars(args).get("out")
     if args.json:
         from .output import to_json
 
         print(
-            to_json({"schema": f"fastsm.{verb}/1", "dry_run": args.dry_run, **result.to_dict()})
+            to_json({"schema": f"fastsm.{verb}/1", "dry_run": dry_run, **result.to_dict()})
         )
     elif not args.quiet:
-        for line in _lines(args, what, result, out):
+        for line in _lines(args, what, result, out, bool(dry_run)):
             print(line)
     if not args.json:
         for warning in result.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        if result.undo and out is None and not args.quiet and not args.dry_run:
+        if result.undo and out is None and not args.quiet and not dry_run:
             print(f"undo: {result.undo}")
     return 0
 
 
-def _lines(args: Arguments, what: str, result: EditResult, out: str | None) -> list[str]:
-    dry = " " * 3 + "(dry run)" if args.dry_run else ""
+def _lines(
+    args: Arguments, what: str, result: EditResult, out: str | None, dry_run: bool
+) -> list[str]:
+    dry = " " * 3 + "(dry run)" if dry_run else ""
     lines = [f"{printable(args.path, None)}   {what}{dry}"]
     if not result.changed:
         lines.append(
             "  nothing to do: it is so already" if out is None else "  copied as it is"
         )
+    width = max([17, *(len(printable(c.name)) for c in result.changes)])
     for change in result.changes:
-        lines.append(f"  {printable(change.name):<17} {_change(change.before, change.after)}")
+        lines.append(f"  {printable(change.name):<{width}} {_change(change.before, change.after)}")
     if result.changed and result.untouched:
-        lines.append("  untouched         " + ", ".join(
+        lines.append(f"  {'untouched':<{width}} " + ", ".join(
             f"{printable(e.name)} ({counted(e.files, 'file')}, {size(e.bytes)})"
             if e.name.endswith("/") else printable(e.name)
             for e in result.untouched
         ))  # fmt: skip
-    if out is not None and not args.dry_run:
-        lines.append(f"  written to        {printable(out, None)}")
-    if args.dry_run:
+    if out is not None and not dry_run:
+        lines.append(f"  {'written to':<{width}} {printable(out, None)}")
+    if dry_run:
         lines.append("nothing written.")
     return lines
 

@@ -6,7 +6,7 @@ SET is comma-separated, and "" is the empty set."""
 from __future__ import annotations
 
 from ..text import tag_set
-from ..verbs import retag
+from ..verbs.retag import retag
 from .editing import EDIT_OPTIONS, keywords, report
 
 TYPE_CHECKING = False

@@ -3,7 +3,7 @@ since."""
 
 from __future__ import annotations
 
-from ..verbs import undo
+from ..verbs.undo import undo
 from .editing import report
 
 TYPE_CHECKING = False

@@ -7,12 +7,12 @@ from .._core import delimited, number
 from ..errors import CoreError, FormatError
 from ..plan import Deferred
 from ..source import Reader, from_bytes
-from . import CHECKSUM, HASHES, MAX_SIZE, NAME, UUID, Fingerprint
-from .hashes import checksum
+from . import CHECKPOINT, CHECKSUM, HASHES, MAX_SIZE, NAME, UUID, Fingerprint
+from .hashes import checkpoint_hash, checksum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ..source import File, Source
 
@@ -30,6 +30,29 @@ def with_checksum(file: File, source: Source) -> Deferred | None:
         Content for a plan, computed when it is needed; None when it stays as it is.
         A fingerprint that cannot be made true is removed, with a warning.
     """
+    # TensorFlow 2.11's hash of the graph does not see the rest.
+    return _renewed(
+        file, lambda old: not old.covers_graph_only, lambda: {CHECKSUM: checksum(source)}
+    )
+
+
+def with_checkpoint(file: File, index: Source) -> Deferred | None:
+    """The same for an edit that only checkpoint_hash can see.
+
+    Args:
+        index: What variables.index becomes.
+    """
+    # A fingerprint without that hash says nothing of the variables.
+    return _renewed(
+        file, lambda old: old.checkpoint_hash != 0, lambda: {CHECKPOINT: checkpoint_hash(index)}
+    )
+
+
+def _renewed(
+    file: File,
+    sees: Callable[[Fingerprint], bool],
+    hashes: Callable[[], dict[int, int]],
+) -> Deferred | None:
     reader = Reader(
         from_bytes(file.source().read(0, min(file.identity.size, MAX_SIZE))), file.path
     )
@@ -38,12 +61,12 @@ def with_checksum(file: File, source: Source) -> Deferred | None:
     except FormatError as e:
         damage = f"{NAME} was damaged ({e.problem}) and is removed"
         return Deferred(lambda: (None, damage))
-    if old.covers_graph_only:
-        return None  # TensorFlow 2.11's hash of the graph does not see the rest
+    if not sees(old):
+        return None
 
     def compute() -> tuple[bytes | None, str | None]:
         try:
-            return rewritten(reader, {CHECKSUM: checksum(source)}), None
+            return rewritten(reader, hashes()), None
         except CoreError as e:
             return None, f"{NAME} cannot be made true ({e}) and is removed"
 

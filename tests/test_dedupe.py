@@ -1,0 +1,269 @@
+"""Dedupe: what is shared, what loaders make of it, what is refused; and a crash at any call."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastsm
+from fastsm import _core
+from fastsm.bundle.opened import Bundle
+from fastsm.edit.dedupe import dedupe
+
+from .conftest import CorpusEntry, ModelFactory
+from .crash import FailAt
+from .models import MODELS
+from .oracle import Oracle
+from .test_retag import contents
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+#: Models that say so where there is something to share: Keras 3 exports.
+DOUBLED = ["keras_export"]
+
+
+@pytest.fixture
+def ranker(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(EXAMPLES / "ranker" / "1", tmp_path / "ranker"))
+
+
+def bundle(path: Path) -> Bundle:
+    return Bundle.open(str(path / "variables" / "variables"))
+
+
+def values(path: Path) -> dict[bytes, bytes]:
+    """The stored bytes of every entry that has some."""
+    opened = bundle(path)
+    out = {}
+    for row, key in enumerate(opened.index.keys()):
+        _, _, shard, offset, size, _, n_slices = opened.index.entry(row)
+        if not n_slices:
+            out[key] = opened.shard(shard).source().read(offset, size)
+    return out
+
+
+# -- what it does --
+
+
+def test_both_keys_point_at_one_copy(ranker: Path) -> None:
+    before, stored = values(ranker), contents(ranker)
+    result = fastsm.dedupe(ranker, in_place=True, sync=False)
+    assert result.changed and result.before["doubled"] == 3 and result.after["doubled"] == 0
+    assert values(ranker) == before
+    index = bundle(ranker).index
+    assert index.doubles() == (0, 0, 0) and index.twins() == []
+    size = (ranker / "variables" / "variables.data-00000-of-00001").stat().st_size
+    assert size == result.after["bytes"] < result.before["bytes"]
+    changed = {n for n, data in contents(ranker).items() if stored[n] != data}
+    assert changed == {
+        "fingerprint.pb", "variables/variables.index", "variables/variables.data-00000-of-00001",
+    }  # fmt: skip
+    assert all(c.ok for c in fastsm.open(ranker).check_fingerprint())
+
+
+def test_a_second_time_nothing_is_written(ranker: Path) -> None:
+    fastsm.dedupe(ranker, in_place=True, sync=False)
+    before = os.stat(ranker)
+    result = fastsm.dedupe(ranker, in_place=True, sync=False)
+    assert not result.changed and os.stat(ranker) == before
+
+
+def test_out_leaves_the_model_and_copies_one_with_nothing_to_do(
+    ranker: Path, tmp_path: Path
+) -> None:
+    before = contents(ranker)
+    fastsm.dedupe(ranker, out=tmp_path / "a", sync=False)
+    fastsm.dedupe(tmp_path / "a", out=tmp_path / "b", sync=False)
+    assert contents(ranker) == before
+    assert contents(tmp_path / "a") == contents(tmp_path / "b") != before
+
+
+def test_the_same_model_gives_the_same_bytes(ranker: Path, tmp_path: Path) -> None:
+    fastsm.dedupe(ranker, out=tmp_path / "out", sync=False)
+    fastsm.dedupe(ranker, in_place=True, sync=False)
+    assert contents(ranker) == contents(tmp_path / "out")
+
+
+def test_a_backup_takes_it_back(ranker: Path, tmp_path: Path) -> None:
+    before = contents(ranker)
+    result = fastsm.dedupe(ranker, in_place=True, backup=tmp_path / "before", sync=False)
+    assert result.undo == f"fastsm undo {ranker} {tmp_path / 'before'}"
+    fastsm.undo(ranker, tmp_path / "before", sync=False)
+    assert contents(ranker) == before
+
+
+def test_a_model_without_variables_has_nothing_to_do(ranker: Path) -> None:
+    shutil.rmtree(ranker / "variables")
+    result = fastsm.dedupe(ranker, in_place=True)
+    assert not result.changed and result.before == {}
+
+
+def test_equal_checksums_are_no_proof(ranker: Path) -> None:
+    """Tensors of one size and checksum with other bytes: made by changing bytes and no index."""
+    opened = bundle(ranker)
+    row, _ = opened.index.twins()[0]
+    _, _, _, offset, _, _, _ = opened.index.entry(row)
+    data = ranker / "variables" / "variables.data-00000-of-00001"
+    damaged = bytearray(data.read_bytes())
+    damaged[offset] ^= 1
+    data.write_bytes(damaged)
+    before = values(ranker)
+    found = dedupe(bundle(ranker))
+    assert len(found.shared) == 2 and found.unequal == [opened.index.key(row)]
+    result = fastsm.dedupe(ranker, in_place=True, sync=False)
+    assert result.warnings == [
+        "1 look doubled by size and checksum, and their bytes differ: left alone"
+    ]
+    assert values(ranker) == before
+
+
+# -- what it refuses --
+
+
+def test_it_wants_to_be_told_where(ranker: Path) -> None:
+    before = contents(ranker)
+    with pytest.raises(fastsm.UsageError) as e:
+        fastsm.dedupe(ranker)
+    assert str(e.value) == (
+        f"{ranker}: say where to write: out=DIR, or in_place=True; or dry_run=True for a look"
+    )
+    with pytest.raises(fastsm.UsageError, match="out and in_place: one of them"):
+        fastsm.dedupe(ranker, out=ranker.parent / "out", in_place=True)
+    assert contents(ranker) == before
+
+
+def test_a_damaged_index_is_refused(ranker: Path) -> None:
+    index = ranker / "variables" / "variables.index"
+    data = bytearray(index.read_bytes())
+    data[30] ^= 1
+    index.write_bytes(data)
+    with pytest.raises(fastsm.FormatError) as e:
+        fastsm.dedupe(ranker, in_place=True)
+    assert e.value.problem == "holds a block whose checksum does not match"
+
+
+def test_a_shard_that_is_too_short_is_refused(ranker: Path) -> None:
+    data = ranker / "variables" / "variables.data-00000-of-00001"
+    os.truncate(data, 100)
+    before = contents(ranker)
+    with pytest.raises(fastsm.FormatError) as e:
+        fastsm.dedupe(ranker, in_place=True)
+    assert "its bytes end at " in e.value.problem
+    assert e.value.problem.endswith(", and variables.data-00000-of-00001 has 100")
+    assert contents(ranker) == before
+
+
+# -- a crash --
+
+
+def test_a_failure_at_any_call_leaves_the_old_model_or_the_new(
+    ranker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fastsm import commit as door
+
+    old = contents(ranker)
+    fastsm.dedupe(ranker, out=tmp_path / "new", sync=False)
+    new = contents(tmp_path / "new")
+    seen = set()
+    for at in range(1, 1000):
+        path = Path(shutil.copytree(EXAMPLES / "ranker" / "1", tmp_path / "tried"))
+        system = FailAt(at, OSError(5, "Input/output error"))
+        monkeypatch.setattr(door, "System", lambda system=system: system)
+        try:
+            fastsm.dedupe(path, in_place=True)
+        except fastsm.CommitError as e:
+            seen.add(e.on_disk)
+            assert contents(path) == (old if e.on_disk == "old" else new)
+        except FileNotFoundError:
+            raise AssertionError("the model is gone") from None
+        else:
+            assert contents(path) == new
+        monkeypatch.undo()
+        # Whatever was left lying about, the next edit clears away.
+        fastsm.dedupe(path, in_place=True, sync=False)
+        assert contents(path) == new
+        shutil.rmtree(path)
+        if not system.failed:
+            break
+    assert seen == {"old", "new"}
+
+
+# -- TensorFlow's word for it --
+
+
+def outputs(path: Path, name: str, oracle: Oracle) -> dict[Any, Any]:
+    """What each loader that takes the model computes with each signature."""
+    out: dict[Any, Any] = {}
+    for graph in fastsm.open(path).meta_graphs:
+        tags = sorted(graph.tag_set)
+        for loader in ("v2", "v1", "cc"):
+            verdict = oracle.load(path, loader, tags)
+            out[loader, "", tuple(tags)] = verdict.kind
+            if not verdict.ok:
+                continue
+            for key in graph.signatures:
+                feeds = MODELS[name].feeds.get(key) if name in MODELS else None
+                try:
+                    out[loader, key, tuple(tags)] = oracle.run(path, loader, tags, key, feeds=feeds)
+                except Exception as e:
+                    out[loader, key, tuple(tags)] = type(e).__name__
+    return out
+
+
+@pytest.mark.parametrize("name", DOUBLED)
+def test_outputs_stay_bit_equal(
+    name: str, model: ModelFactory, tmp_path: Path, oracle: Oracle
+) -> None:
+    result = fastsm.dedupe(model(name), out=tmp_path / "out", sync=False)
+    assert result.changed
+    computed = outputs(tmp_path / "out", name, oracle)
+    assert computed == outputs(model(name), name, oracle)
+    assert {"v2", "v1", "cc"} <= {key[0] for key, value in computed.items() if value == "ok"}
+    assert oracle.tensors(tmp_path / "out") == oracle.tensors(model(name))
+    stored, true = oracle.stored_fingerprint(tmp_path / "out"), oracle.fingerprint(tmp_path / "out")
+    assert stored.checkpoint_hash == true.checkpoint_hash
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_reads_as_before(
+    name: str, model: ModelFactory, tmp_path: Path, oracle: Oracle
+) -> None:
+    path = model(name)
+    if name == "no_meta_graphs" or not (path / "variables" / "variables.index").exists():
+        return
+    result = fastsm.dedupe(path, out=tmp_path / "out", sync=False)
+    assert result.changed == bool(bundle(path).index.twins())
+    assert oracle.tensors(tmp_path / "out") == oracle.tensors(path)
+    if not result.changed:
+        assert contents(tmp_path / "out") == contents(path)
+
+
+def test_every_corpus_model_computes_as_before(
+    corpus_model: CorpusEntry, tmp_path: Path, oracle: Oracle
+) -> None:
+    path = corpus_model.path
+    if corpus_model.catalog["parse_error"] or not bundle_there(path):
+        return
+    result = fastsm.dedupe(path, out=tmp_path / "out", sync=False)
+    assert values(tmp_path / "out") == values(path)
+    if result.changed:
+        assert oracle.tensors(tmp_path / "out") == oracle.tensors(path)
+        assert outputs(tmp_path / "out", "", oracle) == outputs(path, "", oracle)
+
+
+def bundle_there(path: Path) -> bool:
+    return (path / "variables" / "variables.index").exists()
+
+
+def test_the_core_names_the_first_byte_that_differs() -> None:
+    from fastsm.source import from_bytes
+
+    a, b = from_bytes(b"x" * 600_000 + b"abc"), from_bytes(b"y" + b"x" * 600_000 + b"abd")
+    assert _core.first_difference(a, 0, b, 1, 600_003) == 600_002
+    assert _core.first_difference(a, 0, b, 1, 600_002) is None
+    with pytest.raises(fastsm.errors.CoreError):
+        _core.first_difference(a, 0, b, 1, 600_004)
