@@ -21,10 +21,11 @@ typedef enum {
 
 enum {
   FSM_REPEATED = 1,
-  FSM_MAP = 2,     /* a repeated message whose type is a map entry */
+  FSM_MAP = 2,      /* a repeated message whose type is a map entry */
   FSM_IMPLICIT = 4, /* a scalar of which canonical form leaves out the default */
   FSM_PACKED = 8,   /* repeated scalars: canonical form packs them */
-  FSM_ONEOF = 16    /* a member of the message's oneof */
+  FSM_ONEOF = 16,   /* a member of the message's oneof */
+  FSM_TEXT = 32     /* UTF-8; other bytes may be anything */
 };
 
 typedef struct {
@@ -42,6 +43,7 @@ typedef struct {
 typedef struct {
   const char *name; /* without the package, nested ones with dots */
   const fsm_field_def *fields; /* by number, with gaps */
+  const char *const *names;    /* of the fields, by number too */
   uint8_t n_fields; /* one more than the highest number */
   uint64_t oneof; /* bit n: field n is a member of the message's oneof; none has two */
 } fsm_message_def;

@@ -2,765 +2,1325 @@
 #include "fsm_schema.h"
 
 static const fsm_field_def FSM_MSG_Any_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* type_url */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_Any_names[] = {
+    [1] = "type_url",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_AssetFileDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorInfo}, /* tensor_info */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* filename */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorInfo},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_AssetFileDef_names[] = {
+    [1] = "tensor_info",
+    [2] = "filename",
 };
 
 static const fsm_field_def FSM_MSG_AttrValue_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_AttrValue_ListValue}, /* list */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_ONEOF, 0}, /* s */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT64, FSM_ONEOF, 0}, /* i */
-    [4] = {4 << 3 | FSM_FIXED32, 4, 5, FSM_KIND_FIXED32, FSM_ONEOF, 0}, /* f */
-    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_BOOL, FSM_ONEOF, 0}, /* b */
-    [6] = {6 << 3 | FSM_VARINT, 6, 7, FSM_KIND_INT32, FSM_ONEOF, 0}, /* type */
-    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorShapeProto}, /* shape */
-    [8] = {8 << 3 | FSM_LEN, 8, 9, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto}, /* tensor */
-    [9] = {9 << 3 | FSM_LEN, 9, 10, FSM_KIND_BYTES, FSM_ONEOF, 0}, /* placeholder */
-    [10] = {10 << 3 | FSM_LEN, 10, 11, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NameAttrList}, /* func */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_AttrValue_ListValue},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_ONEOF, 0},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT64, FSM_ONEOF, 0},
+    [4] = {4 << 3 | FSM_FIXED32, 4, 5, FSM_KIND_FIXED32, FSM_ONEOF, 0},
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_BOOL, FSM_ONEOF, 0},
+    [6] = {6 << 3 | FSM_VARINT, 6, 7, FSM_KIND_INT32, FSM_ONEOF, 0},
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorShapeProto},
+    [8] = {8 << 3 | FSM_LEN, 8, 9, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto},
+    [9] = {9 << 3 | FSM_LEN, 9, 10, FSM_KIND_BYTES, FSM_ONEOF | FSM_TEXT, 0},
+    [10] = {10 << 3 | FSM_LEN, 10, 11, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NameAttrList},
+};
+static const char *const FSM_MSG_AttrValue_names[] = {
+    [1] = "list",
+    [2] = "s",
+    [3] = "i",
+    [4] = "f",
+    [5] = "b",
+    [6] = "type",
+    [7] = "shape",
+    [8] = "tensor",
+    [9] = "placeholder",
+    [10] = "func",
 };
 
 static const fsm_field_def FSM_MSG_AttrValue_ListValue_fields[] = {
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* s */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* i */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0}, /* f */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BOOL, FSM_REPEATED | FSM_PACKED, 0}, /* b */
-    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0}, /* type */
-    [7] = {7 << 3 | FSM_LEN, 7, 7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorShapeProto}, /* shape */
-    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorProto}, /* tensor */
-    [9] = {9 << 3 | FSM_LEN, 9, 9, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NameAttrList}, /* func */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_BYTES, FSM_REPEATED, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BOOL, FSM_REPEATED | FSM_PACKED, 0},
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0},
+    [7] = {7 << 3 | FSM_LEN, 7, 7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorShapeProto},
+    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorProto},
+    [9] = {9 << 3 | FSM_LEN, 9, 9, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NameAttrList},
+};
+static const char *const FSM_MSG_AttrValue_ListValue_names[] = {
+    [2] = "s",
+    [3] = "i",
+    [4] = "f",
+    [5] = "b",
+    [6] = "type",
+    [7] = "shape",
+    [8] = "tensor",
+    [9] = "func",
 };
 
 static const fsm_field_def FSM_MSG_BoolValue_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* value */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_BoolValue_names[] = {
+    [1] = "value",
 };
 
 static const fsm_field_def FSM_MSG_BoundedTensorSpecProto_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto}, /* minimum */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto}, /* maximum */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto},
+};
+static const char *const FSM_MSG_BoundedTensorSpecProto_names[] = {
+    [1] = "name",
+    [2] = "shape",
+    [3] = "dtype",
+    [4] = "minimum",
+    [5] = "maximum",
 };
 
 static const fsm_field_def FSM_MSG_BundleEntryProto_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* shard_id */
-    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* offset */
-    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* size */
-    [6] = {6 << 3 | FSM_FIXED32, 6, 7, FSM_KIND_FIXED32, FSM_IMPLICIT, 0}, /* crc32c */
-    [7] = {7 << 3 | FSM_LEN, 7, 7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorSliceProto}, /* slices */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT64, FSM_IMPLICIT, 0},
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_INT64, FSM_IMPLICIT, 0},
+    [6] = {6 << 3 | FSM_FIXED32, 6, 7, FSM_KIND_FIXED32, FSM_IMPLICIT, 0},
+    [7] = {7 << 3 | FSM_LEN, 7, 7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorSliceProto},
+};
+static const char *const FSM_MSG_BundleEntryProto_names[] = {
+    [1] = "dtype",
+    [2] = "shape",
+    [3] = "shard_id",
+    [4] = "offset",
+    [5] = "size",
+    [6] = "crc32c",
+    [7] = "slices",
 };
 
 static const fsm_field_def FSM_MSG_BundleHeaderProto_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* num_shards */
-    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* endianness */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef}, /* version */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef},
+};
+static const char *const FSM_MSG_BundleHeaderProto_names[] = {
+    [1] = "num_shards",
+    [2] = "endianness",
+    [3] = "version",
 };
 
 static const fsm_field_def FSM_MSG_CapturedTensor_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* concrete_function */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_CapturedTensor_names[] = {
+    [1] = "name",
+    [2] = "concrete_function",
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_NodeList}, /* node_list */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_BytesList}, /* bytes_list */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_Int64List}, /* int64_list */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_FloatList}, /* float_list */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_AnyList}, /* any_list */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_NodeList},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_BytesList},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_Int64List},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_FloatList},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CollectionDef_AnyList},
+};
+static const char *const FSM_MSG_CollectionDef_names[] = {
+    [1] = "node_list",
+    [2] = "bytes_list",
+    [3] = "int64_list",
+    [4] = "float_list",
+    [5] = "any_list",
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_AnyList_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_Any}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_Any},
+};
+static const char *const FSM_MSG_CollectionDef_AnyList_names[] = {
+    [1] = "value",
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_BytesList_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED, 0},
+};
+static const char *const FSM_MSG_CollectionDef_BytesList_names[] = {
+    [1] = "value",
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_FloatList_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0},
+};
+static const char *const FSM_MSG_CollectionDef_FloatList_names[] = {
+    [1] = "value",
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_Int64List_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0},
+};
+static const char *const FSM_MSG_CollectionDef_Int64List_names[] = {
+    [1] = "value",
 };
 
 static const fsm_field_def FSM_MSG_CollectionDef_NodeList_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED | FSM_TEXT, 0},
+};
+static const char *const FSM_MSG_CollectionDef_NodeList_names[] = {
+    [1] = "value",
 };
 
 static const fsm_field_def FSM_MSG_DictValue_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_DictValue_FieldsEntry}, /* fields */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_DictValue_FieldsEntry},
+};
+static const char *const FSM_MSG_DictValue_names[] = {
+    [1] = "fields",
 };
 
 static const fsm_field_def FSM_MSG_DictValue_FieldsEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue},
+};
+static const char *const FSM_MSG_DictValue_FieldsEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_FingerprintDef_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* saved_model_checksum */
-    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* graph_def_program_hash */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* signature_def_hash */
-    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* saved_object_graph_hash */
-    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* checkpoint_hash */
-    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef}, /* version */
-    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* uuid */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT64, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT64, FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT64, FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT64, FSM_IMPLICIT, 0},
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_INT64, FSM_IMPLICIT, 0},
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef},
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_FingerprintDef_names[] = {
+    [1] = "saved_model_checksum",
+    [2] = "graph_def_program_hash",
+    [3] = "signature_def_hash",
+    [4] = "saved_object_graph_hash",
+    [5] = "checkpoint_hash",
+    [6] = "version",
+    [7] = "uuid",
 };
 
 static const fsm_field_def FSM_MSG_FullTypeDef_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* type_id */
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_FullTypeDef}, /* args */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_ONEOF, 0}, /* s */
-    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT64, FSM_ONEOF, 0}, /* i */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_FullTypeDef},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_ONEOF | FSM_TEXT, 0},
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT64, FSM_ONEOF, 0},
+};
+static const char *const FSM_MSG_FullTypeDef_names[] = {
+    [1] = "type_id",
+    [2] = "args",
+    [3] = "s",
+    [4] = "i",
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_OpDef}, /* signature */
-    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NodeDef}, /* node_def */
-    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_RetEntry}, /* ret */
-    [5] = {5 << 3 | FSM_LEN, 5, 5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_AttrEntry}, /* attr */
-    [6] = {6 << 3 | FSM_LEN, 6, 6, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ControlRetEntry}, /* control_ret */
-    [7] = {7 << 3 | FSM_LEN, 7, 7, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ArgAttrEntry}, /* arg_attr */
-    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry}, /* resource_arg_unique_id */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_OpDef},
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NodeDef},
+    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_RetEntry},
+    [5] = {5 << 3 | FSM_LEN, 5, 5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_AttrEntry},
+    [6] = {6 << 3 | FSM_LEN, 6, 6, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ControlRetEntry},
+    [7] = {7 << 3 | FSM_LEN, 7, 7, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ArgAttrEntry},
+    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry},
+};
+static const char *const FSM_MSG_FunctionDef_names[] = {
+    [1] = "signature",
+    [3] = "node_def",
+    [4] = "ret",
+    [5] = "attr",
+    [6] = "control_ret",
+    [7] = "arg_attr",
+    [8] = "resource_arg_unique_id",
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ArgAttrEntry_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_UINT32, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionDef_ArgAttrs}, /* value */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_UINT32, 0, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionDef_ArgAttrs},
+};
+static const char *const FSM_MSG_FunctionDef_ArgAttrEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ArgAttrs_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ArgAttrs_AttrEntry}, /* attr */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_FunctionDef_ArgAttrs_AttrEntry},
+};
+static const char *const FSM_MSG_FunctionDef_ArgAttrs_names[] = {
+    [1] = "attr",
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ArgAttrs_AttrEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue},
+};
+static const char *const FSM_MSG_FunctionDef_ArgAttrs_AttrEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_AttrEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue},
+};
+static const char *const FSM_MSG_FunctionDef_AttrEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ControlRetEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, 0, 0}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT, 0},
+};
+static const char *const FSM_MSG_FunctionDef_ControlRetEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_UINT32, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_UINT32, 0, 0}, /* value */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_UINT32, 0, 0},
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_UINT32, 0, 0},
+};
+static const char *const FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_FunctionDef_RetEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, 0, 0}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT, 0},
+};
+static const char *const FSM_MSG_FunctionDef_RetEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_FunctionDefLibrary_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_FunctionDef}, /* function */
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_GradientDef}, /* gradient */
-    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_RegisteredGradient}, /* registered_gradients */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_FunctionDef},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_GradientDef},
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_RegisteredGradient},
+};
+static const char *const FSM_MSG_FunctionDefLibrary_names[] = {
+    [1] = "function",
+    [2] = "gradient",
+    [3] = "registered_gradients",
 };
 
 static const fsm_field_def FSM_MSG_FunctionSpec_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* fullargspec */
-    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_method */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* input_signature */
-    [6] = {6 << 3 | FSM_VARINT, 6, 7, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* jit_compile */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue},
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue},
+    [6] = {6 << 3 | FSM_VARINT, 6, 7, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_FunctionSpec_names[] = {
+    [1] = "fullargspec",
+    [2] = "is_method",
+    [5] = "input_signature",
+    [6] = "jit_compile",
 };
 
 static const fsm_field_def FSM_MSG_GradientDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* function_name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* gradient_func */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_GradientDef_names[] = {
+    [1] = "function_name",
+    [2] = "gradient_func",
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* files */
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_TracesEntry}, /* traces */
-    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_FramesByIdEntry}, /* frames_by_id */
-    [5] = {5 << 3 | FSM_LEN, 5, 5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_NameToTraceIdEntry}, /* name_to_trace_id */
-    [6] = {6 << 3 | FSM_LEN, 6, 6, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_TracesByIdEntry}, /* traces_by_id */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED | FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_TracesEntry},
+    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_FramesByIdEntry},
+    [5] = {5 << 3 | FSM_LEN, 5, 5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_NameToTraceIdEntry},
+    [6] = {6 << 3 | FSM_LEN, 6, 6, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_GraphDebugInfo_TracesByIdEntry},
+};
+static const char *const FSM_MSG_GraphDebugInfo_names[] = {
+    [1] = "files",
+    [2] = "traces",
+    [4] = "frames_by_id",
+    [5] = "name_to_trace_id",
+    [6] = "traces_by_id",
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_FileLineCol_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, 0, 0}, /* file_index */
-    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, 0, 0}, /* line */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, 0, 0}, /* col */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, 0, 0}, /* func */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, 0, 0}, /* code */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, 0, 0},
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, 0, 0},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, 0, 0},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_TEXT, 0},
+};
+static const char *const FSM_MSG_GraphDebugInfo_FileLineCol_names[] = {
+    [1] = "file_index",
+    [2] = "line",
+    [3] = "col",
+    [4] = "func",
+    [5] = "code",
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_FramesByIdEntry_fields[] = {
-    [1] = {1 << 3 | FSM_FIXED64, 1, 2, FSM_KIND_FIXED64, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo_FileLineCol}, /* value */
+    [1] = {1 << 3 | FSM_FIXED64, 1, 2, FSM_KIND_FIXED64, 0, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo_FileLineCol},
+};
+static const char *const FSM_MSG_GraphDebugInfo_FramesByIdEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_NameToTraceIdEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_FIXED64, 2, 3, FSM_KIND_FIXED64, 0, 0}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_FIXED64, 2, 3, FSM_KIND_FIXED64, 0, 0},
+};
+static const char *const FSM_MSG_GraphDebugInfo_NameToTraceIdEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_StackTrace_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_GraphDebugInfo_FileLineCol}, /* file_line_cols */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0}, /* frame_id */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_GraphDebugInfo_FileLineCol},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0},
+};
+static const char *const FSM_MSG_GraphDebugInfo_StackTrace_names[] = {
+    [1] = "file_line_cols",
+    [2] = "frame_id",
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_TracesByIdEntry_fields[] = {
-    [1] = {1 << 3 | FSM_FIXED64, 1, 2, FSM_KIND_FIXED64, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo_StackTrace}, /* value */
+    [1] = {1 << 3 | FSM_FIXED64, 1, 2, FSM_KIND_FIXED64, 0, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo_StackTrace},
+};
+static const char *const FSM_MSG_GraphDebugInfo_TracesByIdEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_GraphDebugInfo_TracesEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo_StackTrace}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo_StackTrace},
+};
+static const char *const FSM_MSG_GraphDebugInfo_TracesEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_GraphDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NodeDef}, /* node */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionDefLibrary}, /* library */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* version */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef}, /* versions */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo}, /* debug_info */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_NodeDef},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionDefLibrary},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDebugInfo},
+};
+static const char *const FSM_MSG_GraphDef_names[] = {
+    [1] = "node",
+    [2] = "library",
+    [3] = "version",
+    [4] = "versions",
+    [5] = "debug_info",
 };
 
 static const fsm_field_def FSM_MSG_ListValue_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_StructuredValue}, /* values */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_StructuredValue},
+};
+static const char *const FSM_MSG_ListValue_names[] = {
+    [1] = "values",
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_MetaGraphDef_MetaInfoDef}, /* meta_info_def */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDef}, /* graph_def */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_SaverDef}, /* saver_def */
-    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_CollectionDefEntry}, /* collection_def */
-    [5] = {5 << 3 | FSM_LEN, 5, 5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_SignatureDefEntry}, /* signature_def */
-    [6] = {6 << 3 | FSM_LEN, 6, 6, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_AssetFileDef}, /* asset_file_def */
-    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, 0, FSM_MSG_SavedObjectGraph}, /* object_graph_def */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_MetaGraphDef_MetaInfoDef},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_GraphDef},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_SaverDef},
+    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_CollectionDefEntry},
+    [5] = {5 << 3 | FSM_LEN, 5, 5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_SignatureDefEntry},
+    [6] = {6 << 3 | FSM_LEN, 6, 6, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_AssetFileDef},
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, 0, FSM_MSG_SavedObjectGraph},
+};
+static const char *const FSM_MSG_MetaGraphDef_names[] = {
+    [1] = "meta_info_def",
+    [2] = "graph_def",
+    [3] = "saver_def",
+    [4] = "collection_def",
+    [5] = "signature_def",
+    [6] = "asset_file_def",
+    [7] = "object_graph_def",
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_CollectionDefEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_CollectionDef}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_CollectionDef},
+};
+static const char *const FSM_MSG_MetaGraphDef_CollectionDefEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_MetaInfoDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* meta_graph_version */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_OpList}, /* stripped_op_list */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_Any}, /* any_info */
-    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* tags */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* tensorflow_version */
-    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* tensorflow_git_version */
-    [7] = {7 << 3 | FSM_VARINT, 7, 8, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* stripped_default_attrs */
-    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry}, /* function_aliases */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_OpList},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_Any},
+    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_BYTES, FSM_REPEATED | FSM_TEXT, 0},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [7] = {7 << 3 | FSM_VARINT, 7, 8, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry},
+};
+static const char *const FSM_MSG_MetaGraphDef_MetaInfoDef_names[] = {
+    [1] = "meta_graph_version",
+    [2] = "stripped_op_list",
+    [3] = "any_info",
+    [4] = "tags",
+    [5] = "tensorflow_version",
+    [6] = "tensorflow_git_version",
+    [7] = "stripped_default_attrs",
+    [8] = "function_aliases",
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, 0, 0}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT, 0},
+};
+static const char *const FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_MetaGraphDef_SignatureDefEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_SignatureDef}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_SignatureDef},
+};
+static const char *const FSM_MSG_MetaGraphDef_SignatureDefEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_NameAttrList_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_NameAttrList_AttrEntry}, /* attr */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_NameAttrList_AttrEntry},
+};
+static const char *const FSM_MSG_NameAttrList_names[] = {
+    [1] = "name",
+    [2] = "attr",
 };
 
 static const fsm_field_def FSM_MSG_NameAttrList_AttrEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue},
+};
+static const char *const FSM_MSG_NameAttrList_AttrEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_NamedTupleValue_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_PairValue}, /* values */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_PairValue},
+};
+static const char *const FSM_MSG_NamedTupleValue_names[] = {
+    [1] = "name",
+    [2] = "values",
 };
 
 static const fsm_field_def FSM_MSG_NodeDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* op */
-    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* input */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* device */
-    [5] = {5 << 3 | FSM_LEN, 5, 5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_NodeDef_AttrEntry}, /* attr */
-    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_MESSAGE, 0, FSM_MSG_NodeDef_ExperimentalDebugInfo}, /* experimental_debug_info */
-    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, 0, FSM_MSG_FullTypeDef}, /* experimental_type */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_BYTES, FSM_REPEATED | FSM_TEXT, 0},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [5] = {5 << 3 | FSM_LEN, 5, 5, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_NodeDef_AttrEntry},
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_MESSAGE, 0, FSM_MSG_NodeDef_ExperimentalDebugInfo},
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, 0, FSM_MSG_FullTypeDef},
+};
+static const char *const FSM_MSG_NodeDef_names[] = {
+    [1] = "name",
+    [2] = "op",
+    [3] = "input",
+    [4] = "device",
+    [5] = "attr",
+    [6] = "experimental_debug_info",
+    [7] = "experimental_type",
 };
 
 static const fsm_field_def FSM_MSG_NodeDef_AttrEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue},
+};
+static const char *const FSM_MSG_NodeDef_AttrEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_NodeDef_ExperimentalDebugInfo_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* original_node_names */
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* original_func_names */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED | FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_BYTES, FSM_REPEATED | FSM_TEXT, 0},
+};
+static const char *const FSM_MSG_NodeDef_ExperimentalDebugInfo_names[] = {
+    [1] = "original_node_names",
+    [2] = "original_func_names",
 };
 
 static const fsm_field_def FSM_MSG_OpDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_ArgDef}, /* input_arg */
-    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_ArgDef}, /* output_arg */
-    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_AttrDef}, /* attr */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* summary */
-    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* description */
-    [8] = {8 << 3 | FSM_LEN, 8, 9, FSM_KIND_MESSAGE, 0, FSM_MSG_OpDeprecation}, /* deprecation */
-    [16] = {16 << 3 | FSM_VARINT, 16, 17, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_aggregate */
-    [17] = {17 << 3 | FSM_VARINT, 17, 18, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_stateful */
-    [18] = {18 << 3 | FSM_VARINT, 18, 19, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_commutative */
-    [19] = {19 << 3 | FSM_VARINT, 19, 20, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* allows_uninitialized_input */
-    [20] = {20 << 3 | FSM_LEN, 20, 20, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* control_output */
-    [21] = {21 << 3 | FSM_VARINT, 21, 22, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_distributed_communication */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_ArgDef},
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_ArgDef},
+    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef_AttrDef},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [8] = {8 << 3 | FSM_LEN, 8, 9, FSM_KIND_MESSAGE, 0, FSM_MSG_OpDeprecation},
+    [16] = {16 << 3 | FSM_VARINT, 16, 17, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [17] = {17 << 3 | FSM_VARINT, 17, 18, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [18] = {18 << 3 | FSM_VARINT, 18, 19, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [19] = {19 << 3 | FSM_VARINT, 19, 20, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [20] = {20 << 3 | FSM_LEN, 20, 20, FSM_KIND_BYTES, FSM_REPEATED | FSM_TEXT, 0},
+    [21] = {21 << 3 | FSM_VARINT, 21, 22, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_OpDef_names[] = {
+    [1] = "name",
+    [2] = "input_arg",
+    [3] = "output_arg",
+    [4] = "attr",
+    [5] = "summary",
+    [6] = "description",
+    [8] = "deprecation",
+    [16] = "is_aggregate",
+    [17] = "is_stateful",
+    [18] = "is_commutative",
+    [19] = "allows_uninitialized_input",
+    [20] = "control_output",
+    [21] = "is_distributed_communication",
 };
 
 static const fsm_field_def FSM_MSG_OpDef_ArgDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* description */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* type */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* type_attr */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* number_attr */
-    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* type_list_attr */
-    [7] = {7 << 3 | FSM_LEN, 7, 7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto_DtypeAndShape}, /* handle_data */
-    [16] = {16 << 3 | FSM_VARINT, 16, 17, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_ref */
-    [17] = {17 << 3 | FSM_LEN, 17, 18, FSM_KIND_MESSAGE, 0, FSM_MSG_FullTypeDef}, /* experimental_full_type */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [7] = {7 << 3 | FSM_LEN, 7, 7, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto_DtypeAndShape},
+    [16] = {16 << 3 | FSM_VARINT, 16, 17, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [17] = {17 << 3 | FSM_LEN, 17, 18, FSM_KIND_MESSAGE, 0, FSM_MSG_FullTypeDef},
+};
+static const char *const FSM_MSG_OpDef_ArgDef_names[] = {
+    [1] = "name",
+    [2] = "description",
+    [3] = "type",
+    [4] = "type_attr",
+    [5] = "number_attr",
+    [6] = "type_list_attr",
+    [7] = "handle_data",
+    [16] = "is_ref",
+    [17] = "experimental_full_type",
 };
 
 static const fsm_field_def FSM_MSG_OpDef_AttrDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* type */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* default_value */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* description */
-    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* has_minimum */
-    [6] = {6 << 3 | FSM_VARINT, 6, 7, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* minimum */
-    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue}, /* allowed_values */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [6] = {6 << 3 | FSM_VARINT, 6, 7, FSM_KIND_INT64, FSM_IMPLICIT, 0},
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, 0, FSM_MSG_AttrValue},
+};
+static const char *const FSM_MSG_OpDef_AttrDef_names[] = {
+    [1] = "name",
+    [2] = "type",
+    [3] = "default_value",
+    [4] = "description",
+    [5] = "has_minimum",
+    [6] = "minimum",
+    [7] = "allowed_values",
 };
 
 static const fsm_field_def FSM_MSG_OpDeprecation_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* version */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* explanation */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_OpDeprecation_names[] = {
+    [1] = "version",
+    [2] = "explanation",
 };
 
 static const fsm_field_def FSM_MSG_OpList_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef}, /* op */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_OpDef},
+};
+static const char *const FSM_MSG_OpList_names[] = {
+    [1] = "op",
 };
 
 static const fsm_field_def FSM_MSG_PairValue_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue},
+};
+static const char *const FSM_MSG_PairValue_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_RegisteredGradient_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* gradient_func */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* registered_op_type */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_RegisteredGradient_names[] = {
+    [1] = "gradient_func",
+    [2] = "registered_op_type",
 };
 
 static const fsm_field_def FSM_MSG_RegisteredSaver_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* object_name */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_RegisteredSaver_names[] = {
+    [1] = "name",
+    [2] = "object_name",
 };
 
 static const fsm_field_def FSM_MSG_ResourceHandleProto_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* device */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* container */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
-    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* hash_code */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* maybe_type_name */
-    [6] = {6 << 3 | FSM_LEN, 6, 6, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto_DtypeAndShape}, /* dtypes_and_shapes */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT64, FSM_IMPLICIT, 0},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [6] = {6 << 3 | FSM_LEN, 6, 6, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto_DtypeAndShape},
+};
+static const char *const FSM_MSG_ResourceHandleProto_names[] = {
+    [1] = "device",
+    [2] = "container",
+    [3] = "name",
+    [4] = "hash_code",
+    [5] = "maybe_type_name",
+    [6] = "dtypes_and_shapes",
 };
 
 static const fsm_field_def FSM_MSG_ResourceHandleProto_DtypeAndShape_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto},
+};
+static const char *const FSM_MSG_ResourceHandleProto_DtypeAndShape_names[] = {
+    [1] = "dtype",
+    [2] = "shape",
 };
 
 static const fsm_field_def FSM_MSG_SaveSliceInfoDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* full_name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* full_shape */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* var_offset */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* var_shape */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0},
+};
+static const char *const FSM_MSG_SaveSliceInfoDef_names[] = {
+    [1] = "full_name",
+    [2] = "full_shape",
+    [3] = "var_offset",
+    [4] = "var_shape",
 };
 
 static const fsm_field_def FSM_MSG_SaveableObject_fields[] = {
-    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* save_function */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* restore_function */
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_SaveableObject_names[] = {
+    [2] = "save_function",
+    [3] = "restore_function",
 };
 
 static const fsm_field_def FSM_MSG_SavedAsset_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* asset_file_def_index */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_SavedAsset_names[] = {
+    [1] = "asset_file_def_index",
 };
 
 static const fsm_field_def FSM_MSG_SavedBareConcreteFunction_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* concrete_function_name */
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* argument_keywords */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* allowed_positional_arguments */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionSpec}, /* function_spec */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_BYTES, FSM_REPEATED | FSM_TEXT, 0},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT64, FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionSpec},
+};
+static const char *const FSM_MSG_SavedBareConcreteFunction_names[] = {
+    [1] = "concrete_function_name",
+    [2] = "argument_keywords",
+    [3] = "allowed_positional_arguments",
+    [4] = "function_spec",
 };
 
 static const fsm_field_def FSM_MSG_SavedConcreteFunction_fields[] = {
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0}, /* bound_inputs */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* canonicalized_input_signature */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* output_signature */
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue},
+};
+static const char *const FSM_MSG_SavedConcreteFunction_names[] = {
+    [2] = "bound_inputs",
+    [3] = "canonicalized_input_signature",
+    [4] = "output_signature",
 };
 
 static const fsm_field_def FSM_MSG_SavedConstant_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* operation */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_SavedConstant_names[] = {
+    [1] = "operation",
 };
 
 static const fsm_field_def FSM_MSG_SavedFunction_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* concrete_functions */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionSpec}, /* function_spec */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED | FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_FunctionSpec},
+};
+static const char *const FSM_MSG_SavedFunction_names[] = {
+    [1] = "concrete_functions",
+    [2] = "function_spec",
 };
 
 static const fsm_field_def FSM_MSG_SavedModel_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* saved_model_schema_version */
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_MetaGraphDef}, /* meta_graphs */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT64, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_MetaGraphDef},
+};
+static const char *const FSM_MSG_SavedModel_names[] = {
+    [1] = "saved_model_schema_version",
+    [2] = "meta_graphs",
 };
 
 static const fsm_field_def FSM_MSG_SavedObject_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference}, /* children */
-    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference}, /* slot_variables */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedUserObject}, /* user_object */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedAsset}, /* asset */
-    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedFunction}, /* function */
-    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedVariable}, /* variable */
-    [8] = {8 << 3 | FSM_LEN, 8, 9, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedBareConcreteFunction}, /* bare_concrete_function */
-    [9] = {9 << 3 | FSM_LEN, 9, 10, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedConstant}, /* constant */
-    [10] = {10 << 3 | FSM_LEN, 10, 11, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedResource}, /* resource */
-    [11] = {11 << 3 | FSM_LEN, 11, 11, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SavedObject_SaveableObjectsEntry}, /* saveable_objects */
-    [12] = {12 << 3 | FSM_LEN, 12, 13, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CapturedTensor}, /* captured_tensor */
-    [13] = {13 << 3 | FSM_LEN, 13, 14, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* registered_name */
-    [14] = {14 << 3 | FSM_LEN, 14, 15, FSM_KIND_MESSAGE, 0, FSM_MSG_Any}, /* serialized_user_proto */
-    [15] = {15 << 3 | FSM_LEN, 15, 15, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference}, /* dependencies */
-    [16] = {16 << 3 | FSM_LEN, 16, 17, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* registered_saver */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference},
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedUserObject},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedAsset},
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedFunction},
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedVariable},
+    [8] = {8 << 3 | FSM_LEN, 8, 9, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedBareConcreteFunction},
+    [9] = {9 << 3 | FSM_LEN, 9, 10, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedConstant},
+    [10] = {10 << 3 | FSM_LEN, 10, 11, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_SavedResource},
+    [11] = {11 << 3 | FSM_LEN, 11, 11, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SavedObject_SaveableObjectsEntry},
+    [12] = {12 << 3 | FSM_LEN, 12, 13, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CapturedTensor},
+    [13] = {13 << 3 | FSM_LEN, 13, 14, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [14] = {14 << 3 | FSM_LEN, 14, 15, FSM_KIND_MESSAGE, 0, FSM_MSG_Any},
+    [15] = {15 << 3 | FSM_LEN, 15, 15, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference},
+    [16] = {16 << 3 | FSM_LEN, 16, 17, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_SavedObject_names[] = {
+    [1] = "children",
+    [3] = "slot_variables",
+    [4] = "user_object",
+    [5] = "asset",
+    [6] = "function",
+    [7] = "variable",
+    [8] = "bare_concrete_function",
+    [9] = "constant",
+    [10] = "resource",
+    [11] = "saveable_objects",
+    [12] = "captured_tensor",
+    [13] = "registered_name",
+    [14] = "serialized_user_proto",
+    [15] = "dependencies",
+    [16] = "registered_saver",
 };
 
 static const fsm_field_def FSM_MSG_SavedObject_SaveableObjectsEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_SaveableObject}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_SaveableObject},
+};
+static const char *const FSM_MSG_SavedObject_SaveableObjectsEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_SavedObjectGraph_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_SavedObject}, /* nodes */
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry}, /* concrete_functions */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_SavedObject},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry},
+};
+static const char *const FSM_MSG_SavedObjectGraph_names[] = {
+    [1] = "nodes",
+    [2] = "concrete_functions",
 };
 
 static const fsm_field_def FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_SavedConcreteFunction}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_SavedConcreteFunction},
+};
+static const char *const FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_SavedResource_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* device */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_SavedResource_names[] = {
+    [1] = "device",
 };
 
 static const fsm_field_def FSM_MSG_SavedUserObject_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* identifier */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef}, /* version */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* metadata */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_VersionDef},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_SavedUserObject_names[] = {
+    [1] = "identifier",
+    [2] = "version",
+    [3] = "metadata",
 };
 
 static const fsm_field_def FSM_MSG_SavedVariable_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* trainable */
-    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* synchronization */
-    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* aggregation */
-    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
-    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* device */
-    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_SavedVariable}, /* experimental_distributed_variable_components */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_SavedVariable},
+};
+static const char *const FSM_MSG_SavedVariable_names[] = {
+    [1] = "dtype",
+    [2] = "shape",
+    [3] = "trainable",
+    [4] = "synchronization",
+    [5] = "aggregation",
+    [6] = "name",
+    [7] = "device",
+    [8] = "experimental_distributed_variable_components",
 };
 
 static const fsm_field_def FSM_MSG_SaverDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* filename_tensor_name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* save_tensor_name */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* restore_op_name */
-    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* max_to_keep */
-    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* sharded */
-    [6] = {6 << 3 | FSM_FIXED32, 6, 7, FSM_KIND_FIXED32, FSM_IMPLICIT, 0}, /* keep_checkpoint_every_n_hours */
-    [7] = {7 << 3 | FSM_VARINT, 7, 8, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* version */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [6] = {6 << 3 | FSM_FIXED32, 6, 7, FSM_KIND_FIXED32, FSM_IMPLICIT, 0},
+    [7] = {7 << 3 | FSM_VARINT, 7, 8, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_SaverDef_names[] = {
+    [1] = "filename_tensor_name",
+    [2] = "save_tensor_name",
+    [3] = "restore_op_name",
+    [4] = "max_to_keep",
+    [5] = "sharded",
+    [6] = "keep_checkpoint_every_n_hours",
+    [7] = "version",
 };
 
 static const fsm_field_def FSM_MSG_SignatureDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_InputsEntry}, /* inputs */
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_OutputsEntry}, /* outputs */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* method_name */
-    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_DefaultsEntry}, /* defaults */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_InputsEntry},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_OutputsEntry},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_LEN, 4, 4, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_SignatureDef_DefaultsEntry},
+};
+static const char *const FSM_MSG_SignatureDef_names[] = {
+    [1] = "inputs",
+    [2] = "outputs",
+    [3] = "method_name",
+    [4] = "defaults",
 };
 
 static const fsm_field_def FSM_MSG_SignatureDef_DefaultsEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorProto},
+};
+static const char *const FSM_MSG_SignatureDef_DefaultsEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_SignatureDef_InputsEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorInfo}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorInfo},
+};
+static const char *const FSM_MSG_SignatureDef_InputsEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_SignatureDef_OutputsEntry_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, 0, 0}, /* key */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorInfo}, /* value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorInfo},
+};
+static const char *const FSM_MSG_SignatureDef_OutputsEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
 };
 
 static const fsm_field_def FSM_MSG_StructuredValue_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NoneValue}, /* none_value */
-    [11] = {11 << 3 | FSM_FIXED64, 11, 12, FSM_KIND_FIXED64, FSM_ONEOF, 0}, /* float64_value */
-    [12] = {12 << 3 | FSM_VARINT, 12, 13, FSM_KIND_INT64, FSM_ONEOF, 0}, /* int64_value */
-    [13] = {13 << 3 | FSM_LEN, 13, 14, FSM_KIND_BYTES, FSM_ONEOF, 0}, /* string_value */
-    [14] = {14 << 3 | FSM_VARINT, 14, 15, FSM_KIND_BOOL, FSM_ONEOF, 0}, /* bool_value */
-    [31] = {31 << 3 | FSM_LEN, 31, 32, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorShapeProto}, /* tensor_shape_value */
-    [32] = {32 << 3 | FSM_VARINT, 32, 33, FSM_KIND_INT32, FSM_ONEOF, 0}, /* tensor_dtype_value */
-    [33] = {33 << 3 | FSM_LEN, 33, 34, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorSpecProto}, /* tensor_spec_value */
-    [34] = {34 << 3 | FSM_LEN, 34, 35, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TypeSpecProto}, /* type_spec_value */
-    [35] = {35 << 3 | FSM_LEN, 35, 36, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_BoundedTensorSpecProto}, /* bounded_tensor_spec_value */
-    [51] = {51 << 3 | FSM_LEN, 51, 52, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_ListValue}, /* list_value */
-    [52] = {52 << 3 | FSM_LEN, 52, 53, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TupleValue}, /* tuple_value */
-    [53] = {53 << 3 | FSM_LEN, 53, 54, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_DictValue}, /* dict_value */
-    [54] = {54 << 3 | FSM_LEN, 54, 55, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NamedTupleValue}, /* named_tuple_value */
-    [55] = {55 << 3 | FSM_LEN, 55, 56, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto}, /* tensor_value */
-    [56] = {56 << 3 | FSM_LEN, 56, 57, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto}, /* numpy_value */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NoneValue},
+    [11] = {11 << 3 | FSM_FIXED64, 11, 12, FSM_KIND_FIXED64, FSM_ONEOF, 0},
+    [12] = {12 << 3 | FSM_VARINT, 12, 13, FSM_KIND_INT64, FSM_ONEOF, 0},
+    [13] = {13 << 3 | FSM_LEN, 13, 14, FSM_KIND_BYTES, FSM_ONEOF | FSM_TEXT, 0},
+    [14] = {14 << 3 | FSM_VARINT, 14, 15, FSM_KIND_BOOL, FSM_ONEOF, 0},
+    [31] = {31 << 3 | FSM_LEN, 31, 32, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorShapeProto},
+    [32] = {32 << 3 | FSM_VARINT, 32, 33, FSM_KIND_INT32, FSM_ONEOF, 0},
+    [33] = {33 << 3 | FSM_LEN, 33, 34, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorSpecProto},
+    [34] = {34 << 3 | FSM_LEN, 34, 35, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TypeSpecProto},
+    [35] = {35 << 3 | FSM_LEN, 35, 36, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_BoundedTensorSpecProto},
+    [51] = {51 << 3 | FSM_LEN, 51, 52, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_ListValue},
+    [52] = {52 << 3 | FSM_LEN, 52, 53, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TupleValue},
+    [53] = {53 << 3 | FSM_LEN, 53, 54, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_DictValue},
+    [54] = {54 << 3 | FSM_LEN, 54, 55, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_NamedTupleValue},
+    [55] = {55 << 3 | FSM_LEN, 55, 56, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto},
+    [56] = {56 << 3 | FSM_LEN, 56, 57, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorProto},
+};
+static const char *const FSM_MSG_StructuredValue_names[] = {
+    [1] = "none_value",
+    [11] = "float64_value",
+    [12] = "int64_value",
+    [13] = "string_value",
+    [14] = "bool_value",
+    [31] = "tensor_shape_value",
+    [32] = "tensor_dtype_value",
+    [33] = "tensor_spec_value",
+    [34] = "type_spec_value",
+    [35] = "bounded_tensor_spec_value",
+    [51] = "list_value",
+    [52] = "tuple_value",
+    [53] = "dict_value",
+    [54] = "named_tuple_value",
+    [55] = "tensor_value",
+    [56] = "numpy_value",
 };
 
 static const fsm_field_def FSM_MSG_TensorInfo_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_ONEOF, 0}, /* name */
-    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* tensor_shape */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorInfo_CooSparse}, /* coo_sparse */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorInfo_CompositeTensor}, /* composite_tensor */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_ONEOF | FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorInfo_CooSparse},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_TensorInfo_CompositeTensor},
+};
+static const char *const FSM_MSG_TensorInfo_names[] = {
+    [1] = "name",
+    [2] = "dtype",
+    [3] = "tensor_shape",
+    [4] = "coo_sparse",
+    [5] = "composite_tensor",
 };
 
 static const fsm_field_def FSM_MSG_TensorInfo_CompositeTensor_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_TypeSpecProto}, /* type_spec */
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorInfo}, /* components */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, 0, FSM_MSG_TypeSpecProto},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorInfo},
+};
+static const char *const FSM_MSG_TensorInfo_CompositeTensor_names[] = {
+    [1] = "type_spec",
+    [2] = "components",
 };
 
 static const fsm_field_def FSM_MSG_TensorInfo_CooSparse_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* values_tensor_name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* indices_tensor_name */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* dense_shape_tensor_name */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_TensorInfo_CooSparse_names[] = {
+    [1] = "values_tensor_name",
+    [2] = "indices_tensor_name",
+    [3] = "dense_shape_tensor_name",
 };
 
 static const fsm_field_def FSM_MSG_TensorProto_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* tensor_shape */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* version_number */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* tensor_content */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0}, /* float_val */
-    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0}, /* double_val */
-    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0}, /* int_val */
-    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_BYTES, FSM_REPEATED, 0}, /* string_val */
-    [9] = {9 << 3 | FSM_LEN, 9, 10, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0}, /* scomplex_val */
-    [10] = {10 << 3 | FSM_LEN, 10, 11, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* int64_val */
-    [11] = {11 << 3 | FSM_LEN, 11, 12, FSM_KIND_BOOL, FSM_REPEATED | FSM_PACKED, 0}, /* bool_val */
-    [12] = {12 << 3 | FSM_LEN, 12, 13, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0}, /* dcomplex_val */
-    [13] = {13 << 3 | FSM_LEN, 13, 14, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0}, /* half_val */
-    [14] = {14 << 3 | FSM_LEN, 14, 14, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto}, /* resource_handle_val */
-    [15] = {15 << 3 | FSM_LEN, 15, 15, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_VariantTensorDataProto}, /* variant_val */
-    [16] = {16 << 3 | FSM_LEN, 16, 17, FSM_KIND_UINT32, FSM_REPEATED | FSM_PACKED, 0}, /* uint32_val */
-    [17] = {17 << 3 | FSM_LEN, 17, 18, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0}, /* uint64_val */
-    [18] = {18 << 3 | FSM_LEN, 18, 19, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* float8_val */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_IMPLICIT, 0},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0},
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0},
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0},
+    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_BYTES, FSM_REPEATED, 0},
+    [9] = {9 << 3 | FSM_LEN, 9, 10, FSM_KIND_FIXED32, FSM_REPEATED | FSM_PACKED, 0},
+    [10] = {10 << 3 | FSM_LEN, 10, 11, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0},
+    [11] = {11 << 3 | FSM_LEN, 11, 12, FSM_KIND_BOOL, FSM_REPEATED | FSM_PACKED, 0},
+    [12] = {12 << 3 | FSM_LEN, 12, 13, FSM_KIND_FIXED64, FSM_REPEATED | FSM_PACKED, 0},
+    [13] = {13 << 3 | FSM_LEN, 13, 14, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0},
+    [14] = {14 << 3 | FSM_LEN, 14, 14, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ResourceHandleProto},
+    [15] = {15 << 3 | FSM_LEN, 15, 15, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_VariantTensorDataProto},
+    [16] = {16 << 3 | FSM_LEN, 16, 17, FSM_KIND_UINT32, FSM_REPEATED | FSM_PACKED, 0},
+    [17] = {17 << 3 | FSM_LEN, 17, 18, FSM_KIND_INT64, FSM_REPEATED | FSM_PACKED, 0},
+    [18] = {18 << 3 | FSM_LEN, 18, 19, FSM_KIND_BYTES, FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_TensorProto_names[] = {
+    [1] = "dtype",
+    [2] = "tensor_shape",
+    [3] = "version_number",
+    [4] = "tensor_content",
+    [5] = "float_val",
+    [6] = "double_val",
+    [7] = "int_val",
+    [8] = "string_val",
+    [9] = "scomplex_val",
+    [10] = "int64_val",
+    [11] = "bool_val",
+    [12] = "dcomplex_val",
+    [13] = "half_val",
+    [14] = "resource_handle_val",
+    [15] = "variant_val",
+    [16] = "uint32_val",
+    [17] = "uint64_val",
+    [18] = "float8_val",
 };
 
 static const fsm_field_def FSM_MSG_TensorShapeProto_fields[] = {
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorShapeProto_Dim}, /* dim */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* unknown_rank */
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorShapeProto_Dim},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_TensorShapeProto_names[] = {
+    [2] = "dim",
+    [3] = "unknown_rank",
 };
 
 static const fsm_field_def FSM_MSG_TensorShapeProto_Dim_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* size */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT64, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_TensorShapeProto_Dim_names[] = {
+    [1] = "size",
+    [2] = "name",
 };
 
 static const fsm_field_def FSM_MSG_TensorSliceProto_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorSliceProto_Extent}, /* extent */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorSliceProto_Extent},
+};
+static const char *const FSM_MSG_TensorSliceProto_names[] = {
+    [1] = "extent",
 };
 
 static const fsm_field_def FSM_MSG_TensorSliceProto_Extent_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT64, FSM_IMPLICIT, 0}, /* start */
-    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT64, FSM_ONEOF, 0}, /* length */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT64, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT64, FSM_ONEOF, 0},
+};
+static const char *const FSM_MSG_TensorSliceProto_Extent_names[] = {
+    [1] = "start",
+    [2] = "length",
 };
 
 static const fsm_field_def FSM_MSG_TensorSpecProto_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto}, /* shape */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* dtype */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_TensorShapeProto},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_TensorSpecProto_names[] = {
+    [1] = "name",
+    [2] = "shape",
+    [3] = "dtype",
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject}, /* nodes */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject},
+};
+static const char *const FSM_MSG_TrackableObjectGraph_names[] = {
+    [1] = "nodes",
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_TrackableObject_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference}, /* children */
-    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor}, /* attributes */
-    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference}, /* slot_variables */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_RegisteredSaver}, /* registered_saver */
-    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, 0, FSM_MSG_BoolValue}, /* has_checkpoint_values */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor},
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_RegisteredSaver},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, 0, FSM_MSG_BoolValue},
+};
+static const char *const FSM_MSG_TrackableObjectGraph_TrackableObject_names[] = {
+    [1] = "children",
+    [2] = "attributes",
+    [3] = "slot_variables",
+    [4] = "registered_saver",
+    [5] = "has_checkpoint_values",
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* node_id */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* local_name */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference_names[] = {
+    [1] = "node_id",
+    [2] = "local_name",
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* full_name */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* checkpoint_key */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor_names[] = {
+    [1] = "name",
+    [2] = "full_name",
+    [3] = "checkpoint_key",
 };
 
 static const fsm_field_def FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* original_variable_node_id */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* slot_name */
-    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* slot_variable_node_id */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference_names[] = {
+    [1] = "original_variable_node_id",
+    [2] = "slot_name",
+    [3] = "slot_variable_node_id",
 };
 
 static const fsm_field_def FSM_MSG_TupleValue_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_StructuredValue}, /* values */
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_StructuredValue},
+};
+static const char *const FSM_MSG_TupleValue_names[] = {
+    [1] = "values",
 };
 
 static const fsm_field_def FSM_MSG_TypeSpecProto_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* type_spec_class */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue}, /* type_state */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* type_spec_class_name */
-    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* num_flat_components */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, 0, FSM_MSG_StructuredValue},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_TypeSpecProto_names[] = {
+    [1] = "type_spec_class",
+    [2] = "type_state",
+    [3] = "type_spec_class_name",
+    [4] = "num_flat_components",
 };
 
 static const fsm_field_def FSM_MSG_VariableDef_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* variable_name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* initializer_name */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* snapshot_name */
-    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_SaveSliceInfoDef}, /* save_slice_info_def */
-    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* is_resource */
-    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* initial_value_name */
-    [7] = {7 << 3 | FSM_VARINT, 7, 8, FSM_KIND_BOOL, FSM_IMPLICIT, 0}, /* trainable */
-    [8] = {8 << 3 | FSM_VARINT, 8, 9, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* synchronization */
-    [9] = {9 << 3 | FSM_VARINT, 9, 10, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* aggregation */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_MESSAGE, 0, FSM_MSG_SaveSliceInfoDef},
+    [5] = {5 << 3 | FSM_VARINT, 5, 6, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [7] = {7 << 3 | FSM_VARINT, 7, 8, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [8] = {8 << 3 | FSM_VARINT, 8, 9, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [9] = {9 << 3 | FSM_VARINT, 9, 10, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+};
+static const char *const FSM_MSG_VariableDef_names[] = {
+    [1] = "variable_name",
+    [2] = "initializer_name",
+    [3] = "snapshot_name",
+    [4] = "save_slice_info_def",
+    [5] = "is_resource",
+    [6] = "initial_value_name",
+    [7] = "trainable",
+    [8] = "synchronization",
+    [9] = "aggregation",
 };
 
 static const fsm_field_def FSM_MSG_VariantTensorDataProto_fields[] = {
-    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* type_name */
-    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0}, /* metadata */
-    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorProto}, /* tensors */
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 3, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_TensorProto},
+};
+static const char *const FSM_MSG_VariantTensorDataProto_names[] = {
+    [1] = "type_name",
+    [2] = "metadata",
+    [3] = "tensors",
 };
 
 static const fsm_field_def FSM_MSG_VersionDef_fields[] = {
-    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* producer */
-    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, FSM_IMPLICIT, 0}, /* min_consumer */
-    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0}, /* bad_consumers */
+    [1] = {1 << 3 | FSM_VARINT, 1, 2, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0},
+};
+static const char *const FSM_MSG_VersionDef_names[] = {
+    [1] = "producer",
+    [2] = "min_consumer",
+    [3] = "bad_consumers",
 };
 
 const fsm_message_def fsm_schema[FSM_N_MESSAGES] = {
-    [FSM_MSG_Any] = {"Any", FSM_MSG_Any_fields, 3, 0x0},
-    [FSM_MSG_AssetFileDef] = {"AssetFileDef", FSM_MSG_AssetFileDef_fields, 3, 0x0},
-    [FSM_MSG_AttrValue] = {"AttrValue", FSM_MSG_AttrValue_fields, 11, 0x7fe},
-    [FSM_MSG_AttrValue_ListValue] = {"AttrValue.ListValue", FSM_MSG_AttrValue_ListValue_fields, 10, 0x0},
-    [FSM_MSG_BoolValue] = {"BoolValue", FSM_MSG_BoolValue_fields, 2, 0x0},
-    [FSM_MSG_BoundedTensorSpecProto] = {"BoundedTensorSpecProto", FSM_MSG_BoundedTensorSpecProto_fields, 6, 0x0},
-    [FSM_MSG_BundleEntryProto] = {"BundleEntryProto", FSM_MSG_BundleEntryProto_fields, 8, 0x0},
-    [FSM_MSG_BundleHeaderProto] = {"BundleHeaderProto", FSM_MSG_BundleHeaderProto_fields, 4, 0x0},
-    [FSM_MSG_CapturedTensor] = {"CapturedTensor", FSM_MSG_CapturedTensor_fields, 3, 0x0},
-    [FSM_MSG_CollectionDef] = {"CollectionDef", FSM_MSG_CollectionDef_fields, 6, 0x3e},
-    [FSM_MSG_CollectionDef_AnyList] = {"CollectionDef.AnyList", FSM_MSG_CollectionDef_AnyList_fields, 2, 0x0},
-    [FSM_MSG_CollectionDef_BytesList] = {"CollectionDef.BytesList", FSM_MSG_CollectionDef_BytesList_fields, 2, 0x0},
-    [FSM_MSG_CollectionDef_FloatList] = {"CollectionDef.FloatList", FSM_MSG_CollectionDef_FloatList_fields, 2, 0x0},
-    [FSM_MSG_CollectionDef_Int64List] = {"CollectionDef.Int64List", FSM_MSG_CollectionDef_Int64List_fields, 2, 0x0},
-    [FSM_MSG_CollectionDef_NodeList] = {"CollectionDef.NodeList", FSM_MSG_CollectionDef_NodeList_fields, 2, 0x0},
-    [FSM_MSG_DictValue] = {"DictValue", FSM_MSG_DictValue_fields, 2, 0x0},
-    [FSM_MSG_DictValue_FieldsEntry] = {"DictValue.FieldsEntry", FSM_MSG_DictValue_FieldsEntry_fields, 3, 0x0},
-    [FSM_MSG_FingerprintDef] = {"FingerprintDef", FSM_MSG_FingerprintDef_fields, 8, 0x0},
-    [FSM_MSG_FullTypeDef] = {"FullTypeDef", FSM_MSG_FullTypeDef_fields, 5, 0x18},
-    [FSM_MSG_FunctionDef] = {"FunctionDef", FSM_MSG_FunctionDef_fields, 9, 0x0},
-    [FSM_MSG_FunctionDef_ArgAttrEntry] = {"FunctionDef.ArgAttrEntry", FSM_MSG_FunctionDef_ArgAttrEntry_fields, 3, 0x0},
-    [FSM_MSG_FunctionDef_ArgAttrs] = {"FunctionDef.ArgAttrs", FSM_MSG_FunctionDef_ArgAttrs_fields, 2, 0x0},
-    [FSM_MSG_FunctionDef_ArgAttrs_AttrEntry] = {"FunctionDef.ArgAttrs.AttrEntry", FSM_MSG_FunctionDef_ArgAttrs_AttrEntry_fields, 3, 0x0},
-    [FSM_MSG_FunctionDef_AttrEntry] = {"FunctionDef.AttrEntry", FSM_MSG_FunctionDef_AttrEntry_fields, 3, 0x0},
-    [FSM_MSG_FunctionDef_ControlRetEntry] = {"FunctionDef.ControlRetEntry", FSM_MSG_FunctionDef_ControlRetEntry_fields, 3, 0x0},
-    [FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry] = {"FunctionDef.ResourceArgUniqueIdEntry", FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry_fields, 3, 0x0},
-    [FSM_MSG_FunctionDef_RetEntry] = {"FunctionDef.RetEntry", FSM_MSG_FunctionDef_RetEntry_fields, 3, 0x0},
-    [FSM_MSG_FunctionDefLibrary] = {"FunctionDefLibrary", FSM_MSG_FunctionDefLibrary_fields, 4, 0x0},
-    [FSM_MSG_FunctionSpec] = {"FunctionSpec", FSM_MSG_FunctionSpec_fields, 7, 0x0},
-    [FSM_MSG_GradientDef] = {"GradientDef", FSM_MSG_GradientDef_fields, 3, 0x0},
-    [FSM_MSG_GraphDebugInfo] = {"GraphDebugInfo", FSM_MSG_GraphDebugInfo_fields, 7, 0x0},
-    [FSM_MSG_GraphDebugInfo_FileLineCol] = {"GraphDebugInfo.FileLineCol", FSM_MSG_GraphDebugInfo_FileLineCol_fields, 6, 0x0},
-    [FSM_MSG_GraphDebugInfo_FramesByIdEntry] = {"GraphDebugInfo.FramesByIdEntry", FSM_MSG_GraphDebugInfo_FramesByIdEntry_fields, 3, 0x0},
-    [FSM_MSG_GraphDebugInfo_NameToTraceIdEntry] = {"GraphDebugInfo.NameToTraceIdEntry", FSM_MSG_GraphDebugInfo_NameToTraceIdEntry_fields, 3, 0x0},
-    [FSM_MSG_GraphDebugInfo_StackTrace] = {"GraphDebugInfo.StackTrace", FSM_MSG_GraphDebugInfo_StackTrace_fields, 3, 0x0},
-    [FSM_MSG_GraphDebugInfo_TracesByIdEntry] = {"GraphDebugInfo.TracesByIdEntry", FSM_MSG_GraphDebugInfo_TracesByIdEntry_fields, 3, 0x0},
-    [FSM_MSG_GraphDebugInfo_TracesEntry] = {"GraphDebugInfo.TracesEntry", FSM_MSG_GraphDebugInfo_TracesEntry_fields, 3, 0x0},
-    [FSM_MSG_GraphDef] = {"GraphDef", FSM_MSG_GraphDef_fields, 6, 0x0},
-    [FSM_MSG_ListValue] = {"ListValue", FSM_MSG_ListValue_fields, 2, 0x0},
-    [FSM_MSG_MetaGraphDef] = {"MetaGraphDef", FSM_MSG_MetaGraphDef_fields, 8, 0x0},
-    [FSM_MSG_MetaGraphDef_CollectionDefEntry] = {"MetaGraphDef.CollectionDefEntry", FSM_MSG_MetaGraphDef_CollectionDefEntry_fields, 3, 0x0},
-    [FSM_MSG_MetaGraphDef_MetaInfoDef] = {"MetaGraphDef.MetaInfoDef", FSM_MSG_MetaGraphDef_MetaInfoDef_fields, 9, 0x0},
-    [FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry] = {"MetaGraphDef.MetaInfoDef.FunctionAliasesEntry", FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry_fields, 3, 0x0},
-    [FSM_MSG_MetaGraphDef_SignatureDefEntry] = {"MetaGraphDef.SignatureDefEntry", FSM_MSG_MetaGraphDef_SignatureDefEntry_fields, 3, 0x0},
-    [FSM_MSG_NameAttrList] = {"NameAttrList", FSM_MSG_NameAttrList_fields, 3, 0x0},
-    [FSM_MSG_NameAttrList_AttrEntry] = {"NameAttrList.AttrEntry", FSM_MSG_NameAttrList_AttrEntry_fields, 3, 0x0},
-    [FSM_MSG_NamedTupleValue] = {"NamedTupleValue", FSM_MSG_NamedTupleValue_fields, 3, 0x0},
-    [FSM_MSG_NodeDef] = {"NodeDef", FSM_MSG_NodeDef_fields, 8, 0x0},
-    [FSM_MSG_NodeDef_AttrEntry] = {"NodeDef.AttrEntry", FSM_MSG_NodeDef_AttrEntry_fields, 3, 0x0},
-    [FSM_MSG_NodeDef_ExperimentalDebugInfo] = {"NodeDef.ExperimentalDebugInfo", FSM_MSG_NodeDef_ExperimentalDebugInfo_fields, 3, 0x0},
-    [FSM_MSG_NoneValue] = {"NoneValue", NULL, 0, 0x0},
-    [FSM_MSG_OpDef] = {"OpDef", FSM_MSG_OpDef_fields, 22, 0x0},
-    [FSM_MSG_OpDef_ArgDef] = {"OpDef.ArgDef", FSM_MSG_OpDef_ArgDef_fields, 18, 0x0},
-    [FSM_MSG_OpDef_AttrDef] = {"OpDef.AttrDef", FSM_MSG_OpDef_AttrDef_fields, 8, 0x0},
-    [FSM_MSG_OpDeprecation] = {"OpDeprecation", FSM_MSG_OpDeprecation_fields, 3, 0x0},
-    [FSM_MSG_OpList] = {"OpList", FSM_MSG_OpList_fields, 2, 0x0},
-    [FSM_MSG_PairValue] = {"PairValue", FSM_MSG_PairValue_fields, 3, 0x0},
-    [FSM_MSG_RegisteredGradient] = {"RegisteredGradient", FSM_MSG_RegisteredGradient_fields, 3, 0x0},
-    [FSM_MSG_RegisteredSaver] = {"RegisteredSaver", FSM_MSG_RegisteredSaver_fields, 3, 0x0},
-    [FSM_MSG_ResourceHandleProto] = {"ResourceHandleProto", FSM_MSG_ResourceHandleProto_fields, 7, 0x0},
-    [FSM_MSG_ResourceHandleProto_DtypeAndShape] = {"ResourceHandleProto.DtypeAndShape", FSM_MSG_ResourceHandleProto_DtypeAndShape_fields, 3, 0x0},
-    [FSM_MSG_SaveSliceInfoDef] = {"SaveSliceInfoDef", FSM_MSG_SaveSliceInfoDef_fields, 5, 0x0},
-    [FSM_MSG_SaveableObject] = {"SaveableObject", FSM_MSG_SaveableObject_fields, 4, 0x0},
-    [FSM_MSG_SavedAsset] = {"SavedAsset", FSM_MSG_SavedAsset_fields, 2, 0x0},
-    [FSM_MSG_SavedBareConcreteFunction] = {"SavedBareConcreteFunction", FSM_MSG_SavedBareConcreteFunction_fields, 5, 0x0},
-    [FSM_MSG_SavedConcreteFunction] = {"SavedConcreteFunction", FSM_MSG_SavedConcreteFunction_fields, 5, 0x0},
-    [FSM_MSG_SavedConstant] = {"SavedConstant", FSM_MSG_SavedConstant_fields, 2, 0x0},
-    [FSM_MSG_SavedFunction] = {"SavedFunction", FSM_MSG_SavedFunction_fields, 3, 0x0},
-    [FSM_MSG_SavedModel] = {"SavedModel", FSM_MSG_SavedModel_fields, 3, 0x0},
-    [FSM_MSG_SavedObject] = {"SavedObject", FSM_MSG_SavedObject_fields, 17, 0x17f0},
-    [FSM_MSG_SavedObject_SaveableObjectsEntry] = {"SavedObject.SaveableObjectsEntry", FSM_MSG_SavedObject_SaveableObjectsEntry_fields, 3, 0x0},
-    [FSM_MSG_SavedObjectGraph] = {"SavedObjectGraph", FSM_MSG_SavedObjectGraph_fields, 3, 0x0},
-    [FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry] = {"SavedObjectGraph.ConcreteFunctionsEntry", FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry_fields, 3, 0x0},
-    [FSM_MSG_SavedResource] = {"SavedResource", FSM_MSG_SavedResource_fields, 2, 0x0},
-    [FSM_MSG_SavedUserObject] = {"SavedUserObject", FSM_MSG_SavedUserObject_fields, 4, 0x0},
-    [FSM_MSG_SavedVariable] = {"SavedVariable", FSM_MSG_SavedVariable_fields, 9, 0x0},
-    [FSM_MSG_SaverDef] = {"SaverDef", FSM_MSG_SaverDef_fields, 8, 0x0},
-    [FSM_MSG_SignatureDef] = {"SignatureDef", FSM_MSG_SignatureDef_fields, 5, 0x0},
-    [FSM_MSG_SignatureDef_DefaultsEntry] = {"SignatureDef.DefaultsEntry", FSM_MSG_SignatureDef_DefaultsEntry_fields, 3, 0x0},
-    [FSM_MSG_SignatureDef_InputsEntry] = {"SignatureDef.InputsEntry", FSM_MSG_SignatureDef_InputsEntry_fields, 3, 0x0},
-    [FSM_MSG_SignatureDef_OutputsEntry] = {"SignatureDef.OutputsEntry", FSM_MSG_SignatureDef_OutputsEntry_fields, 3, 0x0},
-    [FSM_MSG_StructuredValue] = {"StructuredValue", FSM_MSG_StructuredValue_fields, 57, 0x1f8000f80007802},
-    [FSM_MSG_TensorInfo] = {"TensorInfo", FSM_MSG_TensorInfo_fields, 6, 0x32},
-    [FSM_MSG_TensorInfo_CompositeTensor] = {"TensorInfo.CompositeTensor", FSM_MSG_TensorInfo_CompositeTensor_fields, 3, 0x0},
-    [FSM_MSG_TensorInfo_CooSparse] = {"TensorInfo.CooSparse", FSM_MSG_TensorInfo_CooSparse_fields, 4, 0x0},
-    [FSM_MSG_TensorProto] = {"TensorProto", FSM_MSG_TensorProto_fields, 19, 0x0},
-    [FSM_MSG_TensorShapeProto] = {"TensorShapeProto", FSM_MSG_TensorShapeProto_fields, 4, 0x0},
-    [FSM_MSG_TensorShapeProto_Dim] = {"TensorShapeProto.Dim", FSM_MSG_TensorShapeProto_Dim_fields, 3, 0x0},
-    [FSM_MSG_TensorSliceProto] = {"TensorSliceProto", FSM_MSG_TensorSliceProto_fields, 2, 0x0},
-    [FSM_MSG_TensorSliceProto_Extent] = {"TensorSliceProto.Extent", FSM_MSG_TensorSliceProto_Extent_fields, 3, 0x4},
-    [FSM_MSG_TensorSpecProto] = {"TensorSpecProto", FSM_MSG_TensorSpecProto_fields, 4, 0x0},
-    [FSM_MSG_TrackableObjectGraph] = {"TrackableObjectGraph", FSM_MSG_TrackableObjectGraph_fields, 2, 0x0},
-    [FSM_MSG_TrackableObjectGraph_TrackableObject] = {"TrackableObjectGraph.TrackableObject", FSM_MSG_TrackableObjectGraph_TrackableObject_fields, 6, 0x0},
-    [FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference] = {"TrackableObjectGraph.TrackableObject.ObjectReference", FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference_fields, 3, 0x0},
-    [FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor] = {"TrackableObjectGraph.TrackableObject.SerializedTensor", FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor_fields, 4, 0x0},
-    [FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference] = {"TrackableObjectGraph.TrackableObject.SlotVariableReference", FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference_fields, 4, 0x0},
-    [FSM_MSG_TupleValue] = {"TupleValue", FSM_MSG_TupleValue_fields, 2, 0x0},
-    [FSM_MSG_TypeSpecProto] = {"TypeSpecProto", FSM_MSG_TypeSpecProto_fields, 5, 0x0},
-    [FSM_MSG_VariableDef] = {"VariableDef", FSM_MSG_VariableDef_fields, 10, 0x0},
-    [FSM_MSG_VariantTensorDataProto] = {"VariantTensorDataProto", FSM_MSG_VariantTensorDataProto_fields, 4, 0x0},
-    [FSM_MSG_VersionDef] = {"VersionDef", FSM_MSG_VersionDef_fields, 4, 0x0},
+    [FSM_MSG_Any] = {"Any", FSM_MSG_Any_fields, FSM_MSG_Any_names, 3, 0x0},
+    [FSM_MSG_AssetFileDef] = {"AssetFileDef", FSM_MSG_AssetFileDef_fields, FSM_MSG_AssetFileDef_names, 3, 0x0},
+    [FSM_MSG_AttrValue] = {"AttrValue", FSM_MSG_AttrValue_fields, FSM_MSG_AttrValue_names, 11, 0x7fe},
+    [FSM_MSG_AttrValue_ListValue] = {"AttrValue.ListValue", FSM_MSG_AttrValue_ListValue_fields, FSM_MSG_AttrValue_ListValue_names, 10, 0x0},
+    [FSM_MSG_BoolValue] = {"BoolValue", FSM_MSG_BoolValue_fields, FSM_MSG_BoolValue_names, 2, 0x0},
+    [FSM_MSG_BoundedTensorSpecProto] = {"BoundedTensorSpecProto", FSM_MSG_BoundedTensorSpecProto_fields, FSM_MSG_BoundedTensorSpecProto_names, 6, 0x0},
+    [FSM_MSG_BundleEntryProto] = {"BundleEntryProto", FSM_MSG_BundleEntryProto_fields, FSM_MSG_BundleEntryProto_names, 8, 0x0},
+    [FSM_MSG_BundleHeaderProto] = {"BundleHeaderProto", FSM_MSG_BundleHeaderProto_fields, FSM_MSG_BundleHeaderProto_names, 4, 0x0},
+    [FSM_MSG_CapturedTensor] = {"CapturedTensor", FSM_MSG_CapturedTensor_fields, FSM_MSG_CapturedTensor_names, 3, 0x0},
+    [FSM_MSG_CollectionDef] = {"CollectionDef", FSM_MSG_CollectionDef_fields, FSM_MSG_CollectionDef_names, 6, 0x3e},
+    [FSM_MSG_CollectionDef_AnyList] = {"CollectionDef.AnyList", FSM_MSG_CollectionDef_AnyList_fields, FSM_MSG_CollectionDef_AnyList_names, 2, 0x0},
+    [FSM_MSG_CollectionDef_BytesList] = {"CollectionDef.BytesList", FSM_MSG_CollectionDef_BytesList_fields, FSM_MSG_CollectionDef_BytesList_names, 2, 0x0},
+    [FSM_MSG_CollectionDef_FloatList] = {"CollectionDef.FloatList", FSM_MSG_CollectionDef_FloatList_fields, FSM_MSG_CollectionDef_FloatList_names, 2, 0x0},
+    [FSM_MSG_CollectionDef_Int64List] = {"CollectionDef.Int64List", FSM_MSG_CollectionDef_Int64List_fields, FSM_MSG_CollectionDef_Int64List_names, 2, 0x0},
+    [FSM_MSG_CollectionDef_NodeList] = {"CollectionDef.NodeList", FSM_MSG_CollectionDef_NodeList_fields, FSM_MSG_CollectionDef_NodeList_names, 2, 0x0},
+    [FSM_MSG_DictValue] = {"DictValue", FSM_MSG_DictValue_fields, FSM_MSG_DictValue_names, 2, 0x0},
+    [FSM_MSG_DictValue_FieldsEntry] = {"DictValue.FieldsEntry", FSM_MSG_DictValue_FieldsEntry_fields, FSM_MSG_DictValue_FieldsEntry_names, 3, 0x0},
+    [FSM_MSG_FingerprintDef] = {"FingerprintDef", FSM_MSG_FingerprintDef_fields, FSM_MSG_FingerprintDef_names, 8, 0x0},
+    [FSM_MSG_FullTypeDef] = {"FullTypeDef", FSM_MSG_FullTypeDef_fields, FSM_MSG_FullTypeDef_names, 5, 0x18},
+    [FSM_MSG_FunctionDef] = {"FunctionDef", FSM_MSG_FunctionDef_fields, FSM_MSG_FunctionDef_names, 9, 0x0},
+    [FSM_MSG_FunctionDef_ArgAttrEntry] = {"FunctionDef.ArgAttrEntry", FSM_MSG_FunctionDef_ArgAttrEntry_fields, FSM_MSG_FunctionDef_ArgAttrEntry_names, 3, 0x0},
+    [FSM_MSG_FunctionDef_ArgAttrs] = {"FunctionDef.ArgAttrs", FSM_MSG_FunctionDef_ArgAttrs_fields, FSM_MSG_FunctionDef_ArgAttrs_names, 2, 0x0},
+    [FSM_MSG_FunctionDef_ArgAttrs_AttrEntry] = {"FunctionDef.ArgAttrs.AttrEntry", FSM_MSG_FunctionDef_ArgAttrs_AttrEntry_fields, FSM_MSG_FunctionDef_ArgAttrs_AttrEntry_names, 3, 0x0},
+    [FSM_MSG_FunctionDef_AttrEntry] = {"FunctionDef.AttrEntry", FSM_MSG_FunctionDef_AttrEntry_fields, FSM_MSG_FunctionDef_AttrEntry_names, 3, 0x0},
+    [FSM_MSG_FunctionDef_ControlRetEntry] = {"FunctionDef.ControlRetEntry", FSM_MSG_FunctionDef_ControlRetEntry_fields, FSM_MSG_FunctionDef_ControlRetEntry_names, 3, 0x0},
+    [FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry] = {"FunctionDef.ResourceArgUniqueIdEntry", FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry_fields, FSM_MSG_FunctionDef_ResourceArgUniqueIdEntry_names, 3, 0x0},
+    [FSM_MSG_FunctionDef_RetEntry] = {"FunctionDef.RetEntry", FSM_MSG_FunctionDef_RetEntry_fields, FSM_MSG_FunctionDef_RetEntry_names, 3, 0x0},
+    [FSM_MSG_FunctionDefLibrary] = {"FunctionDefLibrary", FSM_MSG_FunctionDefLibrary_fields, FSM_MSG_FunctionDefLibrary_names, 4, 0x0},
+    [FSM_MSG_FunctionSpec] = {"FunctionSpec", FSM_MSG_FunctionSpec_fields, FSM_MSG_FunctionSpec_names, 7, 0x0},
+    [FSM_MSG_GradientDef] = {"GradientDef", FSM_MSG_GradientDef_fields, FSM_MSG_GradientDef_names, 3, 0x0},
+    [FSM_MSG_GraphDebugInfo] = {"GraphDebugInfo", FSM_MSG_GraphDebugInfo_fields, FSM_MSG_GraphDebugInfo_names, 7, 0x0},
+    [FSM_MSG_GraphDebugInfo_FileLineCol] = {"GraphDebugInfo.FileLineCol", FSM_MSG_GraphDebugInfo_FileLineCol_fields, FSM_MSG_GraphDebugInfo_FileLineCol_names, 6, 0x0},
+    [FSM_MSG_GraphDebugInfo_FramesByIdEntry] = {"GraphDebugInfo.FramesByIdEntry", FSM_MSG_GraphDebugInfo_FramesByIdEntry_fields, FSM_MSG_GraphDebugInfo_FramesByIdEntry_names, 3, 0x0},
+    [FSM_MSG_GraphDebugInfo_NameToTraceIdEntry] = {"GraphDebugInfo.NameToTraceIdEntry", FSM_MSG_GraphDebugInfo_NameToTraceIdEntry_fields, FSM_MSG_GraphDebugInfo_NameToTraceIdEntry_names, 3, 0x0},
+    [FSM_MSG_GraphDebugInfo_StackTrace] = {"GraphDebugInfo.StackTrace", FSM_MSG_GraphDebugInfo_StackTrace_fields, FSM_MSG_GraphDebugInfo_StackTrace_names, 3, 0x0},
+    [FSM_MSG_GraphDebugInfo_TracesByIdEntry] = {"GraphDebugInfo.TracesByIdEntry", FSM_MSG_GraphDebugInfo_TracesByIdEntry_fields, FSM_MSG_GraphDebugInfo_TracesByIdEntry_names, 3, 0x0},
+    [FSM_MSG_GraphDebugInfo_TracesEntry] = {"GraphDebugInfo.TracesEntry", FSM_MSG_GraphDebugInfo_TracesEntry_fields, FSM_MSG_GraphDebugInfo_TracesEntry_names, 3, 0x0},
+    [FSM_MSG_GraphDef] = {"GraphDef", FSM_MSG_GraphDef_fields, FSM_MSG_GraphDef_names, 6, 0x0},
+    [FSM_MSG_ListValue] = {"ListValue", FSM_MSG_ListValue_fields, FSM_MSG_ListValue_names, 2, 0x0},
+    [FSM_MSG_MetaGraphDef] = {"MetaGraphDef", FSM_MSG_MetaGraphDef_fields, FSM_MSG_MetaGraphDef_names, 8, 0x0},
+    [FSM_MSG_MetaGraphDef_CollectionDefEntry] = {"MetaGraphDef.CollectionDefEntry", FSM_MSG_MetaGraphDef_CollectionDefEntry_fields, FSM_MSG_MetaGraphDef_CollectionDefEntry_names, 3, 0x0},
+    [FSM_MSG_MetaGraphDef_MetaInfoDef] = {"MetaGraphDef.MetaInfoDef", FSM_MSG_MetaGraphDef_MetaInfoDef_fields, FSM_MSG_MetaGraphDef_MetaInfoDef_names, 9, 0x0},
+    [FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry] = {"MetaGraphDef.MetaInfoDef.FunctionAliasesEntry", FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry_fields, FSM_MSG_MetaGraphDef_MetaInfoDef_FunctionAliasesEntry_names, 3, 0x0},
+    [FSM_MSG_MetaGraphDef_SignatureDefEntry] = {"MetaGraphDef.SignatureDefEntry", FSM_MSG_MetaGraphDef_SignatureDefEntry_fields, FSM_MSG_MetaGraphDef_SignatureDefEntry_names, 3, 0x0},
+    [FSM_MSG_NameAttrList] = {"NameAttrList", FSM_MSG_NameAttrList_fields, FSM_MSG_NameAttrList_names, 3, 0x0},
+    [FSM_MSG_NameAttrList_AttrEntry] = {"NameAttrList.AttrEntry", FSM_MSG_NameAttrList_AttrEntry_fields, FSM_MSG_NameAttrList_AttrEntry_names, 3, 0x0},
+    [FSM_MSG_NamedTupleValue] = {"NamedTupleValue", FSM_MSG_NamedTupleValue_fields, FSM_MSG_NamedTupleValue_names, 3, 0x0},
+    [FSM_MSG_NodeDef] = {"NodeDef", FSM_MSG_NodeDef_fields, FSM_MSG_NodeDef_names, 8, 0x0},
+    [FSM_MSG_NodeDef_AttrEntry] = {"NodeDef.AttrEntry", FSM_MSG_NodeDef_AttrEntry_fields, FSM_MSG_NodeDef_AttrEntry_names, 3, 0x0},
+    [FSM_MSG_NodeDef_ExperimentalDebugInfo] = {"NodeDef.ExperimentalDebugInfo", FSM_MSG_NodeDef_ExperimentalDebugInfo_fields, FSM_MSG_NodeDef_ExperimentalDebugInfo_names, 3, 0x0},
+    [FSM_MSG_NoneValue] = {"NoneValue", NULL, NULL, 0, 0x0},
+    [FSM_MSG_OpDef] = {"OpDef", FSM_MSG_OpDef_fields, FSM_MSG_OpDef_names, 22, 0x0},
+    [FSM_MSG_OpDef_ArgDef] = {"OpDef.ArgDef", FSM_MSG_OpDef_ArgDef_fields, FSM_MSG_OpDef_ArgDef_names, 18, 0x0},
+    [FSM_MSG_OpDef_AttrDef] = {"OpDef.AttrDef", FSM_MSG_OpDef_AttrDef_fields, FSM_MSG_OpDef_AttrDef_names, 8, 0x0},
+    [FSM_MSG_OpDeprecation] = {"OpDeprecation", FSM_MSG_OpDeprecation_fields, FSM_MSG_OpDeprecation_names, 3, 0x0},
+    [FSM_MSG_OpList] = {"OpList", FSM_MSG_OpList_fields, FSM_MSG_OpList_names, 2, 0x0},
+    [FSM_MSG_PairValue] = {"PairValue", FSM_MSG_PairValue_fields, FSM_MSG_PairValue_names, 3, 0x0},
+    [FSM_MSG_RegisteredGradient] = {"RegisteredGradient", FSM_MSG_RegisteredGradient_fields, FSM_MSG_RegisteredGradient_names, 3, 0x0},
+    [FSM_MSG_RegisteredSaver] = {"RegisteredSaver", FSM_MSG_RegisteredSaver_fields, FSM_MSG_RegisteredSaver_names, 3, 0x0},
+    [FSM_MSG_ResourceHandleProto] = {"ResourceHandleProto", FSM_MSG_ResourceHandleProto_fields, FSM_MSG_ResourceHandleProto_names, 7, 0x0},
+    [FSM_MSG_ResourceHandleProto_DtypeAndShape] = {"ResourceHandleProto.DtypeAndShape", FSM_MSG_ResourceHandleProto_DtypeAndShape_fields, FSM_MSG_ResourceHandleProto_DtypeAndShape_names, 3, 0x0},
+    [FSM_MSG_SaveSliceInfoDef] = {"SaveSliceInfoDef", FSM_MSG_SaveSliceInfoDef_fields, FSM_MSG_SaveSliceInfoDef_names, 5, 0x0},
+    [FSM_MSG_SaveableObject] = {"SaveableObject", FSM_MSG_SaveableObject_fields, FSM_MSG_SaveableObject_names, 4, 0x0},
+    [FSM_MSG_SavedAsset] = {"SavedAsset", FSM_MSG_SavedAsset_fields, FSM_MSG_SavedAsset_names, 2, 0x0},
+    [FSM_MSG_SavedBareConcreteFunction] = {"SavedBareConcreteFunction", FSM_MSG_SavedBareConcreteFunction_fields, FSM_MSG_SavedBareConcreteFunction_names, 5, 0x0},
+    [FSM_MSG_SavedConcreteFunction] = {"SavedConcreteFunction", FSM_MSG_SavedConcreteFunction_fields, FSM_MSG_SavedConcreteFunction_names, 5, 0x0},
+    [FSM_MSG_SavedConstant] = {"SavedConstant", FSM_MSG_SavedConstant_fields, FSM_MSG_SavedConstant_names, 2, 0x0},
+    [FSM_MSG_SavedFunction] = {"SavedFunction", FSM_MSG_SavedFunction_fields, FSM_MSG_SavedFunction_names, 3, 0x0},
+    [FSM_MSG_SavedModel] = {"SavedModel", FSM_MSG_SavedModel_fields, FSM_MSG_SavedModel_names, 3, 0x0},
+    [FSM_MSG_SavedObject] = {"SavedObject", FSM_MSG_SavedObject_fields, FSM_MSG_SavedObject_names, 17, 0x17f0},
+    [FSM_MSG_SavedObject_SaveableObjectsEntry] = {"SavedObject.SaveableObjectsEntry", FSM_MSG_SavedObject_SaveableObjectsEntry_fields, FSM_MSG_SavedObject_SaveableObjectsEntry_names, 3, 0x0},
+    [FSM_MSG_SavedObjectGraph] = {"SavedObjectGraph", FSM_MSG_SavedObjectGraph_fields, FSM_MSG_SavedObjectGraph_names, 3, 0x0},
+    [FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry] = {"SavedObjectGraph.ConcreteFunctionsEntry", FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry_fields, FSM_MSG_SavedObjectGraph_ConcreteFunctionsEntry_names, 3, 0x0},
+    [FSM_MSG_SavedResource] = {"SavedResource", FSM_MSG_SavedResource_fields, FSM_MSG_SavedResource_names, 2, 0x0},
+    [FSM_MSG_SavedUserObject] = {"SavedUserObject", FSM_MSG_SavedUserObject_fields, FSM_MSG_SavedUserObject_names, 4, 0x0},
+    [FSM_MSG_SavedVariable] = {"SavedVariable", FSM_MSG_SavedVariable_fields, FSM_MSG_SavedVariable_names, 9, 0x0},
+    [FSM_MSG_SaverDef] = {"SaverDef", FSM_MSG_SaverDef_fields, FSM_MSG_SaverDef_names, 8, 0x0},
+    [FSM_MSG_SignatureDef] = {"SignatureDef", FSM_MSG_SignatureDef_fields, FSM_MSG_SignatureDef_names, 5, 0x0},
+    [FSM_MSG_SignatureDef_DefaultsEntry] = {"SignatureDef.DefaultsEntry", FSM_MSG_SignatureDef_DefaultsEntry_fields, FSM_MSG_SignatureDef_DefaultsEntry_names, 3, 0x0},
+    [FSM_MSG_SignatureDef_InputsEntry] = {"SignatureDef.InputsEntry", FSM_MSG_SignatureDef_InputsEntry_fields, FSM_MSG_SignatureDef_InputsEntry_names, 3, 0x0},
+    [FSM_MSG_SignatureDef_OutputsEntry] = {"SignatureDef.OutputsEntry", FSM_MSG_SignatureDef_OutputsEntry_fields, FSM_MSG_SignatureDef_OutputsEntry_names, 3, 0x0},
+    [FSM_MSG_StructuredValue] = {"StructuredValue", FSM_MSG_StructuredValue_fields, FSM_MSG_StructuredValue_names, 57, 0x1f8000f80007802},
+    [FSM_MSG_TensorInfo] = {"TensorInfo", FSM_MSG_TensorInfo_fields, FSM_MSG_TensorInfo_names, 6, 0x32},
+    [FSM_MSG_TensorInfo_CompositeTensor] = {"TensorInfo.CompositeTensor", FSM_MSG_TensorInfo_CompositeTensor_fields, FSM_MSG_TensorInfo_CompositeTensor_names, 3, 0x0},
+    [FSM_MSG_TensorInfo_CooSparse] = {"TensorInfo.CooSparse", FSM_MSG_TensorInfo_CooSparse_fields, FSM_MSG_TensorInfo_CooSparse_names, 4, 0x0},
+    [FSM_MSG_TensorProto] = {"TensorProto", FSM_MSG_TensorProto_fields, FSM_MSG_TensorProto_names, 19, 0x0},
+    [FSM_MSG_TensorShapeProto] = {"TensorShapeProto", FSM_MSG_TensorShapeProto_fields, FSM_MSG_TensorShapeProto_names, 4, 0x0},
+    [FSM_MSG_TensorShapeProto_Dim] = {"TensorShapeProto.Dim", FSM_MSG_TensorShapeProto_Dim_fields, FSM_MSG_TensorShapeProto_Dim_names, 3, 0x0},
+    [FSM_MSG_TensorSliceProto] = {"TensorSliceProto", FSM_MSG_TensorSliceProto_fields, FSM_MSG_TensorSliceProto_names, 2, 0x0},
+    [FSM_MSG_TensorSliceProto_Extent] = {"TensorSliceProto.Extent", FSM_MSG_TensorSliceProto_Extent_fields, FSM_MSG_TensorSliceProto_Extent_names, 3, 0x4},
+    [FSM_MSG_TensorSpecProto] = {"TensorSpecProto", FSM_MSG_TensorSpecProto_fields, FSM_MSG_TensorSpecProto_names, 4, 0x0},
+    [FSM_MSG_TrackableObjectGraph] = {"TrackableObjectGraph", FSM_MSG_TrackableObjectGraph_fields, FSM_MSG_TrackableObjectGraph_names, 2, 0x0},
+    [FSM_MSG_TrackableObjectGraph_TrackableObject] = {"TrackableObjectGraph.TrackableObject", FSM_MSG_TrackableObjectGraph_TrackableObject_fields, FSM_MSG_TrackableObjectGraph_TrackableObject_names, 6, 0x0},
+    [FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference] = {"TrackableObjectGraph.TrackableObject.ObjectReference", FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference_fields, FSM_MSG_TrackableObjectGraph_TrackableObject_ObjectReference_names, 3, 0x0},
+    [FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor] = {"TrackableObjectGraph.TrackableObject.SerializedTensor", FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor_fields, FSM_MSG_TrackableObjectGraph_TrackableObject_SerializedTensor_names, 4, 0x0},
+    [FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference] = {"TrackableObjectGraph.TrackableObject.SlotVariableReference", FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference_fields, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference_names, 4, 0x0},
+    [FSM_MSG_TupleValue] = {"TupleValue", FSM_MSG_TupleValue_fields, FSM_MSG_TupleValue_names, 2, 0x0},
+    [FSM_MSG_TypeSpecProto] = {"TypeSpecProto", FSM_MSG_TypeSpecProto_fields, FSM_MSG_TypeSpecProto_names, 5, 0x0},
+    [FSM_MSG_VariableDef] = {"VariableDef", FSM_MSG_VariableDef_fields, FSM_MSG_VariableDef_names, 10, 0x0},
+    [FSM_MSG_VariantTensorDataProto] = {"VariantTensorDataProto", FSM_MSG_VariantTensorDataProto_fields, FSM_MSG_VariantTensorDataProto_names, 4, 0x0},
+    [FSM_MSG_VersionDef] = {"VersionDef", FSM_MSG_VersionDef_fields, FSM_MSG_VersionDef_names, 4, 0x0},
 };

@@ -89,10 +89,39 @@ cdef extern from "fsm_sys.h" nogil:
     int fsm_sys_begin_sync(int fd, uint64_t offset, uint64_t n)
 
 cdef extern from "fsm_schema.h" nogil:
+    ctypedef enum fsm_kind:
+        FSM_KIND_BYTES
+        FSM_KIND_MESSAGE
+        FSM_KIND_INT64
+        FSM_KIND_INT32
+        FSM_KIND_UINT32
+        FSM_KIND_BOOL
+        FSM_KIND_FIXED32
+        FSM_KIND_FIXED64
+
+    const int FSM_REPEATED
+    const int FSM_MAP
+    const int FSM_ONEOF
+    const int FSM_TEXT
+
+    ctypedef struct fsm_field_def:
+        uint8_t number
+        uint8_t kind
+        uint8_t flags
+        uint8_t message
+
     ctypedef struct fsm_message_def:
         const char *name
+        const fsm_field_def *fields
+        const char *const *names
+        uint64_t oneof
+
+    const int FSM_ENTRY_KEY
+    const int FSM_ENTRY_VALUE
     const fsm_message_def fsm_schema[]
     const int FSM_N_MESSAGES
+
+    const fsm_field_def *fsm_field_of(const fsm_message_def *m, uint32_t number)
 
 cdef extern from "fsm_farmhash.h" nogil:
     ctypedef struct fsm_farm:
@@ -148,6 +177,26 @@ cdef extern from "fsm_grow.h" nogil:
     ctypedef struct fsm_array:
         void *items
         size_t n
+
+cdef extern from "fsm_parse.h" nogil:
+    ctypedef struct fsm_value:
+        const fsm_field_def *field
+        uint64_t at
+        uint64_t value
+        uint64_t size
+
+    ctypedef struct fsm_parsed:
+        fsm_array values
+        fsm_array text
+
+    ctypedef struct fsm_wanted:
+        uint32_t only
+        int located
+
+    bint fsm_is_located(const fsm_field_def *f, const fsm_wanted *wanted)
+    fsm_status fsm_parse(fsm_parsed *to, fsm_cursor *c, int message, const fsm_span *spans,
+                         size_t n_spans, const fsm_wanted *wanted)
+    void fsm_parsed_free(fsm_parsed *p)
 
 cdef extern from "fsm_nodes.h" nogil:
     ctypedef enum fsm_nodes_depth:

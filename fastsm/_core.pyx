@@ -11,6 +11,7 @@ from cpython.buffer cimport (
 )
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -304,6 +305,150 @@ def first_difference(Source a not None, uint64_t at_a, Source b not None, uint64
     return None if same else at
 
 
+# --- whole messages ---
+
+cdef dict MESSAGES = {fsm_schema[i].name.decode(): i for i in range(FSM_N_MESSAGES)}
+
+
+def message_id(str name not None):
+    """The id of a message, named as ``MetaGraphDef.MetaInfoDef``, in the core's schema."""
+    return MESSAGES[name]
+
+
+def field_of(str message not None, uint32_t number):
+    """(name, whether it repeats, the type of its message or "") of a field in the core's
+    schema; None for one that it does not know."""
+    cdef const fsm_message_def *m = &fsm_schema[<int>MESSAGES[message]]
+    cdef const fsm_field_def *f = fsm_field_of(m, number)
+    if f == NULL:
+        return None
+    inner = fsm_schema[f.message].name.decode() if f.kind == FSM_KIND_MESSAGE else ""
+    return m.names[number].decode(), bool(f.flags & FSM_REPEATED), inner
+
+
+def parse(Source source not None, str message not None, spans, *, uint32_t only=0,
+          str located not None="TensorProto"):
+    """The message in these spans with all that lies in it, as protobuf parses it.
+
+    Args:
+        message: Its type, named as ``MetaGraphDef.MetaInfoDef``.
+        only: The number of the one field to read; 0: all.
+        located: A type of messages that are not entered; tensors never are.
+
+    Returns:
+        A dict: field number -> value. What the file does not set is not in it, nor what
+        the schema does not know; of a oneof only the member that counts. A message is a
+        dict, a repeated field a list, a map a dict by key. Strings are str; integers int,
+        those of a sint64 still zigzag; floats their bits, as int. A field of bytes is the
+        (start, end) where it lies; a message that is not entered a list of such, merged.
+
+    Raises CoreError where the wire format is broken, a string is not UTF-8, or there is
+    more than the core takes at a time.
+    """
+    cdef Spans where = Spans(spans)
+    cdef int kind = MESSAGES[message]
+    cdef uint8_t window[SCAN_WINDOW]
+    cdef fsm_cursor c
+    cdef fsm_status s
+    cdef Parse p
+    cdef dict out = {}
+    memset(&p, 0, sizeof(p))
+    p.wanted.only = only
+    p.wanted.located = MESSAGES[located]
+    fsm_cursor_init(&c, &source.src, window, SCAN_WINDOW)
+    try:
+        with nogil:
+            s = fsm_parse(&p.parsed, &c, kind, where.items, where.n, &p.wanted)
+        if s:
+            _raise(&c.error)
+        _merge(&p, p.parsed.values.n, &fsm_schema[kind], out)
+    finally:
+        fsm_parsed_free(&p.parsed)
+    return out
+
+
+# What was parsed, and which value is the next to be worked in.
+cdef struct Parse:
+    fsm_wanted wanted
+    fsm_parsed parsed
+    size_t at
+
+
+cdef int _merge(Parse *p, size_t end, const fsm_message_def *m, dict into) except -1:
+    """Work the values up to `end`, all that a message holds, into its dict."""
+    cdef const fsm_value *v
+    cdef const fsm_field_def *f
+    while p.at < end:
+        v = &(<const fsm_value *>p.parsed.values.items)[p.at]
+        p.at += 1
+        f = v.field
+        number = f.number
+        old = into.get(number)
+        if old is None and f.flags & FSM_ONEOF and into:
+            for other in list(into):  # another member clears what was there
+                if m.oneof >> <int>other & 1:
+                    del into[other]
+        if f.flags & FSM_MAP:
+            if old is None:
+                old = into[number] = {}
+            _add_entry(p, v, <dict>old)
+        elif f.flags & FSM_REPEATED:
+            if old is None:
+                old = into[number] = []
+            (<list>old).append(_value(p, v, None))
+        else:
+            into[number] = _value(p, v, old)
+    return 0
+
+
+cdef int _add_entry(Parse *p, const fsm_value *v, dict into) except -1:
+    cdef const fsm_message_def *m = &fsm_schema[v.field.message]
+    cdef dict entry = {}
+    _merge(p, p.at + v.size, m, entry)
+    key, value = entry.get(FSM_ENTRY_KEY), entry.get(FSM_ENTRY_VALUE)
+    if key is None:
+        key = _default(p, &m.fields[FSM_ENTRY_KEY])
+    into[key] = _default(p, &m.fields[FSM_ENTRY_VALUE]) if value is None else value
+    return 0
+
+
+cdef object _value(Parse *p, const fsm_value *v, old):
+    """What a value is in Python; a message goes on in the old one."""
+    cdef int kind = v.field.kind
+    cdef dict inner
+    if v.field.flags & FSM_TEXT:
+        try:
+            return PyUnicode_DecodeUTF8(<char *>p.parsed.text.items + v.value, v.size, NULL)
+        except UnicodeDecodeError as e:
+            raise CoreError("UTF8", v.at + <uint64_t>e.start, 0, 0) from None
+    if kind == FSM_KIND_BYTES:
+        return v.at, v.at + v.size
+    if fsm_is_located(v.field, &p.wanted):
+        spans = [] if old is None else old
+        (<list>spans).append((v.at, v.at + v.size))
+        return spans
+    if kind == FSM_KIND_MESSAGE:
+        inner = {} if old is None else old
+        _merge(p, p.at + v.size, &fsm_schema[v.field.message], inner)
+        return inner
+    if kind == FSM_KIND_BOOL:
+        return v.value != 0
+    if kind == FSM_KIND_INT64 or kind == FSM_KIND_INT32:
+        return <int64_t>v.value
+    return v.value
+
+
+cdef object _default(Parse *p, const fsm_field_def *f):
+    """What a map entry has that leaves this field out."""
+    if f.flags & FSM_TEXT:
+        return ""
+    if fsm_is_located(f, &p.wanted):
+        return []
+    if f.kind == FSM_KIND_MESSAGE:
+        return {}
+    return (0, 0) if f.kind == FSM_KIND_BYTES else False if f.kind == FSM_KIND_BOOL else 0
+
+
 # --- fingerprints ---
 
 def fingerprint64(bytes data not None):
@@ -365,14 +510,6 @@ def irregular_nodes(Source source not None):
     finally:
         free(window)
     return out
-
-
-def message_id(str name not None):
-    """The id of a message, named as ``MetaGraphDef.MetaInfoDef``, in the core's schema."""
-    for i in range(FSM_N_MESSAGES):
-        if fsm_schema[i].name.decode() == name:
-            return i
-    raise KeyError(name)
 
 
 cdef class Canon:

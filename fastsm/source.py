@@ -14,11 +14,15 @@ from .errors import CoreError, FormatError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from ._core import Field
 
     #: Where a message lies; several spans are one message, merged.
     Spans = Sequence[tuple[int, int]]
+
+    #: A message that was read whole, as `_core.parse` gives it: field number -> value.
+    Message = dict[int, Any]
 
 #: The fd of a piece whose bytes lie in the source's patch.
 PATCH = -1
@@ -179,6 +183,53 @@ class Reader:
             return _core.scan(self.source, spans)
         except CoreError as e:
             raise self.error(e, place) from None
+
+    def parse(
+        self,
+        message: str,
+        spans: Spans,
+        place: str,
+        *,
+        only: int = 0,
+        located: str = "TensorProto",
+    ) -> Message:
+        """A message of a type, ``StructuredValue``, with all that lies in it.
+
+        Args:
+            only: The number of the one field to read; 0: all.
+            located: A type of messages that are not entered, but given as spans.
+
+        Raises FormatError where the wire format is broken, or a string is not UTF-8.
+        """
+        try:
+            return _core.parse(self.source, message, spans, only=only, located=located)
+        except CoreError as e:
+            where = self._where(message, spans, e.offset) if e.offset is not None else ""
+            raise self.error(e, place + where) from None
+
+    def _where(self, message: str, spans: Spans, offset: int) -> str:
+        """Which field of a message holds a byte: ``.children[3].local_name``.
+
+        As deep as the fields around it are whole; a map's entries are counted, too.
+        """
+        try:
+            fields = _core.scan(self.source, spans)
+        except CoreError:
+            return ""
+        seen: dict[int, int] = {}
+        for f in fields:
+            seen[f.number] = seen.get(f.number, 0) + 1
+            if f.wire != LEN or not f.at <= offset <= f.end:
+                continue
+            known = _core.field_of(message, f.number)
+            if known is None:
+                break
+            name, repeats, inner = known
+            index = f"[{seen[f.number] - 1}]" if repeats else ""
+            return f".{name}{index}" + (
+                self._where(inner, [(f.at, f.end)], offset) if inner else ""
+            )
+        return ""
 
     def first(self, spans: Spans, number: int, place: str) -> Field | None:
         """The first field with this number; what comes after it is not read."""

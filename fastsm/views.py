@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from . import _core, dtypes
 from .errors import CoreError, FormatError
-from .source import LEN, VARINT, last, merged, signed
+from .source import LEN, VARINT, last, merged
 from .text import Record, printable
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ._core import Field, NodeIndex
     from .graph.objects import ObjectGraph
-    from .source import Reader, Spans
+    from .source import Message, Reader, Spans
 
 #: Keys of signature_def that hold no signature but name an op.
 #: Source: tensorflow/cc/saved_model/constants.h (kSavedModelInitOpSignatureKey, ...).
@@ -135,7 +135,7 @@ class TensorInfo(Record):
         if name and name.end > name.at:
             self.type_spec = reader.text(name, place)
         elif number:
-            self.type_spec = _TYPE_SPECS.get(number.value, f"type spec {number.value}")
+            self.type_spec = TYPE_SPECS.get(number.value, f"type spec {number.value}")
         self.components = tuple(
             TensorInfo(reader, [(f.at, f.end)], f"{place}.components[{i}]", depth + 1)
             for i, f in enumerate(f for f in fields if f.number == 2 and f.wire == LEN)
@@ -175,8 +175,9 @@ class TensorInfo(Record):
         return f"{sparse}{self.dtype}[{dims}]"
 
 
-#: Source: tensorflow/core/protobuf/struct.proto TypeSpecProto.TypeSpecClass.
-_TYPE_SPECS = {
+#: TypeSpecProto.TypeSpecClass -> the Python class.
+#: Source: tensorflow/core/protobuf/struct.proto (2.21).
+TYPE_SPECS = {
     1: "SparseTensorSpec", 2: "IndexedSlicesSpec", 3: "RaggedTensorSpec", 4: "TensorArraySpec",
     5: "DatasetSpec", 6: "IteratorSpec", 7: "OptionalSpec", 8: "PerReplicaSpec",
     9: "VariableSpec", 10: "RowPartitionSpec", 12: "RegisteredTypeSpec",
@@ -185,16 +186,15 @@ _TYPE_SPECS = {
 
 
 def read_shape(reader: Reader, spans: Spans, place: str) -> tuple[int, ...] | None:
-    """A TensorShapeProto: its sizes, -1 for unknown ones; None for an unknown rank."""
-    dims: list[int] = []
-    unknown_rank = False
-    for f in reader.fields(spans, place):
-        if f.number == 2 and f.wire == LEN:
-            size = last(reader.fields([(f.at, f.end)], place), 1, VARINT)
-            dims.append(signed(size.value) if size else 0)
-        elif f.number == 3 and f.wire == VARINT:
-            unknown_rank = f.value != 0
-    return None if unknown_rank else tuple(dims)
+    """The sizes in a TensorShapeProto, as `shape` has them."""
+    return shape(reader.parse("TensorShapeProto", spans, place))
+
+
+def shape(message: Message) -> tuple[int, ...] | None:
+    """The sizes in a TensorShapeProto, -1 for unknown ones; None for an unknown rank."""
+    if message.get(3):
+        return None
+    return tuple([dim.get(1, 0) for dim in message.get(2, ())])
 
 
 class Default(Record):

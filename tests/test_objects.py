@@ -180,7 +180,7 @@ def test_packed_and_single_bound_inputs() -> None:
     packed = sub(2, varint(3), varint(-1), varint(300))
     g = graph(concrete("f", packed, scalar(2, 5)))
     assert g.concrete_functions["f"].bound_inputs == [3, -1, 300, 5]
-    for broken, text in [(b"\x80", "needs 1 byte"), (b"\x80" * 11, "more than ten bytes")]:
+    for broken, text in [(b"\x80", "needs 2 bytes"), (b"\x80" * 11, "more than ten bytes")]:
         g = graph(concrete("f", sub(2, broken)))
         with pytest.raises(FormatError, match=text):
             _ = g.concrete_functions["f"].bound_inputs
@@ -266,12 +266,12 @@ def test_a_deep_value_is_refused() -> None:
     assert value(data)
     for _ in range(100_000 // 8):
         data = sub(51, sub(1, data))
-    with pytest.raises(FormatError, match="nests values deeper than 50"):
+    with pytest.raises(FormatError, match="nests messages deeper than 100"):
         value(data)
     spec = NOTHING
     for _ in range(60):
         spec = sub(34, scalar(1, 1), sub(2, spec))
-    with pytest.raises(FormatError, match="nests values deeper than 50"):
+    with pytest.raises(FormatError, match="nests messages deeper than 100"):
         value(spec)
 
 

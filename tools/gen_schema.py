@@ -113,6 +113,8 @@ def field_row(m: Descriptor, f: FieldDescriptor) -> str:
         flags.append("FSM_MAP")
     if f.containing_oneof:
         flags.append("FSM_ONEOF")
+    if f.type == F.TYPE_STRING:
+        flags.append("FSM_TEXT")
     # Not so in GraphDebugInfo, which is of proto2: it writes a default that was set.
     if not (repeats(f) or f.has_presence or is_map_entry(m)):
         flags.append("FSM_IMPLICIT")
@@ -139,15 +141,19 @@ def tables(messages: list[Descriptor]) -> str:
             continue
         assert len(m.oneofs) <= 1, m.full_name
         out.append(f"static const fsm_field_def {c_name(m)}_fields[] = {{")
-        for f in sorted(m.fields, key=lambda f: f.number):
-            out.append(f"    [{f.number}] = {{{field_row(m, f)}}}, /* {f.name} */")
+        by_number = sorted(m.fields, key=lambda f: f.number)
+        for f in by_number:
+            out.append(f"    [{f.number}] = {{{field_row(m, f)}}},")
+        out.append("};")
+        out.append(f"static const char *const {c_name(m)}_names[] = {{")
+        out += [f'    [{f.number}] = "{f.name}",' for f in by_number]
         out.append("};")
         out.append("")
     out.append("const fsm_message_def fsm_schema[FSM_N_MESSAGES] = {")
     for m in messages:
         n_fields = max((f.number for f in m.fields), default=-1) + 1
         assert n_fields <= 64, m.full_name
-        rows = f"{c_name(m)}_fields" if m.fields else "NULL"
+        rows = f"{c_name(m)}_fields, {c_name(m)}_names" if m.fields else "NULL, NULL"
         oneof = sum(1 << f.number for f in m.fields if f.containing_oneof)
         row = f'"{short_name(m)}", {rows}, {n_fields}, {oneof:#x}'
         out.append(f"    [{c_name(m)}] = {{{row}}},")

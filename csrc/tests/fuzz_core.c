@@ -3,8 +3,10 @@
  * What must hold:
  *   - the canonical form is its own canonical form, and its hash is the hash;
  *   - streaming and ordering in memory give the same, piece by piece too;
- *   - a window of any size shows the same fields. */
+ *   - a window of any size shows the same fields;
+ *   - valid messages parse whole, and the values in a message nest. */
 #include "fsm_nodes.h"
+#include "fsm_parse.h"
 #include "fsm_program.h"
 #include "make_message.h"
 #include "tiny_canon.h"
@@ -185,6 +187,40 @@ static void check_program(const uint8_t *data, size_t size) {
     }
 }
 
+/* Read values up to `end` as a message's, and return where they end. */
+static size_t check_values(const fsm_parsed *p, size_t at, size_t end, const fsm_message_def *m,
+                           fsm_message located) {
+  const fsm_wanted wanted = {0, located};
+  while (at < end) {
+    const fsm_value *v = (const fsm_value *)p->values.items + at++;
+    require(v->field == fsm_field_of(m, v->field->number));
+    if (v->field->flags & FSM_TEXT)
+      require(v->value <= p->text.n && v->size <= p->text.n - v->value);
+    else if (v->field->kind == FSM_KIND_MESSAGE && !fsm_is_located(v->field, &wanted))
+      at = check_values(p, at, at + v->size, &fsm_schema[v->field->message], located);
+  }
+  require(at == end);
+  return at;
+}
+
+static void check_parse(const uint8_t *data, size_t size, fsm_message message, bool valid) {
+  static uint8_t window[64];
+  memory_src input;
+  fsm_cursor c;
+  fsm_span whole = {0, size};
+  for (int i = 0; i < 2; i++) {
+    fsm_wanted wanted = {0, i ? FSM_MSG_StructuredValue : FSM_N_MESSAGES};
+    fsm_parsed p = {0};
+    fsm_cursor_init(&c, source_of(&input, data, size), window, i ? 24 : sizeof window);
+    fsm_status s = fsm_parse(&p, &c, message, &whole, 1, &wanted);
+    require(!valid || !s);
+    require(!s || (c.error.status == s && c.error.offset <= size));
+    if (!s)
+      check_values(&p, 0, p.values.n, &fsm_schema[message], wanted.located);
+    fsm_parsed_free(&p);
+  }
+}
+
 static void check_farm(const uint8_t *data, size_t size) {
   fsm_farm farm;
   fsm_farm_init(&farm);
@@ -205,6 +241,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   check_pieces(body, n, message);
   check_fields(body, n);
   check_nodes(body, n);
+  check_parse(body, n, message, false);
   check_program(body, n);
   check_farm(body, n);
   buffer made = {0};
@@ -212,6 +249,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   while (c.p < c.end)
     odd_message(&c, &made, &fsm_schema[message], 0);
   check_canon(made.p, made.size, message, true);
+  check_parse(made.p, made.size, message, true);
   if (message == FSM_MSG_GraphDef) {
     check_nodes(made.p, made.size);
     check_program(made.p, made.size);

@@ -1,6 +1,7 @@
 /* The cursor, the canonical streamer, Fingerprint64 and the node index. */
 #include "check.h"
 #include "fsm_nodes.h"
+#include "fsm_parse.h"
 #include "fsm_program.h"
 #include "make_message.h"
 #include "tiny_canon.h"
@@ -749,6 +750,102 @@ static void test_irregular_nodes(void) {
   clear(&other);
 }
 
+/* ---- whole messages ---- */
+
+static const fsm_wanted whole_message = {0, FSM_N_MESSAGES};
+
+static fsm_status parse(reading *r, fsm_parsed *p, const buffer *m, fsm_message message,
+                        fsm_wanted wanted) {
+  fsm_cursor *c = open_bytes(r, m->p, m->size, 24);
+  fsm_span whole = {0, m->size};
+  fsm_parsed_free(p);
+  return fsm_parse(p, c, message, &whole, 1, &wanted);
+}
+
+static void test_a_message_with_all_that_lies_in_it(void) {
+  static const struct {
+    unsigned number;
+    uint64_t value, size;
+  } want[] = {{2, 0, 4}, {2, 0, 1}, {1, UINT64_MAX, 0}, {2, 0, 1}, {1, 7, 0}, {1, 0, 4}, {3, 1, 0}};
+  buffer spec = {0}, shape = {0}, dim = {0};
+  fsm_parsed p = {0};
+  reading r;
+  put_int(&dim, 1, -1);
+  put_message(&shape, 2, &dim);
+  clear(&dim);
+  put_int(&dim, 1, 7);
+  put_text(&dim, 60, "unknown");
+  put_message(&shape, 2, &dim);
+  put_message(&spec, 2, &shape);
+  put_text(&spec, 1, "name");
+  put_int(&spec, 3, 1);
+  CHECK_EQ(parse(&r, &p, &spec, FSM_MSG_TensorSpecProto, whole_message), FSM_OK);
+  const fsm_value *v = p.values.items;
+  CHECK_EQ(p.values.n, sizeof want / sizeof *want);
+  for (size_t i = 0; i < p.values.n; i++) {
+    CHECK_EQ(v[i].field->number, want[i].number);
+    CHECK_EQ(v[i].value, want[i].value);
+    CHECK_EQ(v[i].size, want[i].size);
+  }
+  CHECK_EQ(p.text.n, 4);
+  CHECK(memcmp(p.text.items, "name", 4) == 0);
+  CHECK_EQ(parse(&r, &p, &spec, FSM_MSG_TensorSpecProto, (fsm_wanted){3, FSM_N_MESSAGES}), FSM_OK);
+  CHECK_EQ(p.values.n, 1);
+  CHECK_EQ(parse(&r, &p, &spec, FSM_MSG_TensorSpecProto, (fsm_wanted){0, FSM_MSG_TensorShapeProto}),
+           FSM_OK);
+  v = p.values.items;
+  CHECK_EQ(p.values.n, 3);
+  CHECK_EQ(v[0].at, 2);
+  CHECK_EQ(v[0].size, shape.size);
+  fsm_parsed_free(&p);
+  clear(&spec);
+  clear(&shape);
+  clear(&dim);
+}
+
+static void test_packed_values_one_by_one(void) {
+  buffer m = {0}, packed = {0};
+  fsm_parsed p = {0};
+  reading r;
+  put_varint(&packed, 300);
+  put_varint(&packed, (uint64_t)-1);
+  put_message(&m, 2, &packed);
+  put_int(&m, 2, 5);
+  CHECK_EQ(parse(&r, &p, &m, FSM_MSG_SavedConcreteFunction, whole_message), FSM_OK);
+  const fsm_value *v = p.values.items;
+  CHECK_EQ(p.values.n, 3);
+  CHECK_EQ(v[0].value, 300);
+  CHECK_EQ(v[1].value, (uint64_t)-1);
+  CHECK_EQ(v[2].value, 5);
+  fsm_parsed_free(&p);
+  clear(&m);
+  clear(&packed);
+}
+
+static void test_limits_of_a_whole_message(void) {
+  buffer m = {0}, outer = {0};
+  fsm_parsed p = {0};
+  reading r;
+  for (unsigned depth = 0; depth <= FSM_MAX_DEPTH; depth++) {
+    fsm_message message = depth % 2 ? FSM_MSG_ListValue : FSM_MSG_StructuredValue;
+    CHECK_EQ(parse(&r, &p, &m, message, whole_message), FSM_OK);
+    put_message(&outer, depth % 2 ? 51 : 1, &m);
+    clear(&m);
+    m = outer;
+    outer = (buffer){0};
+  }
+  CHECK_EQ(parse(&r, &p, &m, FSM_MSG_ListValue, whole_message), FSM_E_DEPTH);
+  clear(&m);
+  for (uint32_t i = 0; i < FSM_MAX_VALUES; i++)
+    put_message(&m, 1, &outer);
+  CHECK_EQ(parse(&r, &p, &m, FSM_MSG_ListValue, whole_message), FSM_OK);
+  put_message(&m, 1, &outer);
+  CHECK_EQ(parse(&r, &p, &m, FSM_MSG_ListValue, whole_message), FSM_E_LIMIT);
+  CHECK_EQ(r.c.error.offset, m.size);
+  fsm_parsed_free(&p);
+  clear(&m);
+}
+
 int main(void) {
   RUN(test_every_wire_type);
   RUN(test_varints_wider_than_needed);
@@ -774,5 +871,8 @@ int main(void) {
   RUN(test_an_op_has_at_most_16_kib);
   RUN(test_broken_nodes);
   RUN(test_irregular_nodes);
+  RUN(test_a_message_with_all_that_lies_in_it);
+  RUN(test_packed_values_one_by_one);
+  RUN(test_limits_of_a_whole_message);
   return check_report();
 }

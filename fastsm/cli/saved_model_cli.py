@@ -227,13 +227,12 @@ def _functions(objects: ObjectGraph) -> dict[str, ObjectNode]:
     """The root's children that are functions, by the name they have once loaded."""
     found: dict[str, ObjectNode] = {}
     root = objects.root
-    for i, reference in enumerate(root.children):
-        place = f"{root.place}.children[{i}]"
-        child = objects.follow(reference.node_id, place, reference.id_field)
+    for i, (name, node_id) in enumerate(root.child_ids):
+        child = objects.child_at(root, i, node_id)
         # A later child of the same name takes the place of an earlier one.
-        found.pop(reference.local_name, None)
+        found.pop(name, None)
         if child.kind in ("function", "bare_concrete_function"):
-            found[reference.local_name] = child
+            found[name] = child
     return {name: node for name, node in found.items() if name not in SET_BY_LOADING}
 
 
@@ -262,7 +261,7 @@ class _LoadedNames:
         return sorted(functions, key=lambda f: names[f])
 
 
-def _option(node: ObjectNode, function: ConcreteFunction | None, index: int) -> Iterator[str]:
+def _option(node: ObjectNode, function: ConcreteFunction | None, index: int) -> list[str]:
     signature = function.input_signature if function is not None else None
     args: Sequence[Any] = ()
     kwargs: Sequence[Any] = ()
@@ -271,37 +270,37 @@ def _option(node: ObjectNode, function: ConcreteFunction | None, index: int) -> 
         kwargs = list(named)
     elif node.kind == "bare_concrete_function":
         args = node.argument_keywords
+    lines = []
     if args:
-        yield f"    Option #{index}"
-        yield "      Callable with:"
-        yield from _arguments(args, "Argument")
-    if kwargs:
-        yield from _arguments(kwargs, "Named Argument")
+        lines += [f"    Option #{index}", "      Callable with:", *_arguments(args, "Argument")]
+    return lines + _arguments(kwargs, "Named Argument")
 
 
-def _arguments(values: Sequence[Any], kind: str) -> Iterator[str]:
+def _arguments(values: Sequence[Any], kind: str) -> list[str]:
     from ..graph.structured import TensorShape, TensorSpec, type_name
 
+    lines = []
     for index, value in enumerate(values, 1):
-        yield f"        {kind} #{index}"
+        lines.append(f"        {kind} #{index}")
         if isinstance(value, str):
-            yield f"          {_plain(value)}"
+            lines.append(f"          {_plain(value)}")
             continue
         if isinstance(value, TensorSpec):
-            yield f"          {_plain(str(value.name))}: {value!r}"
+            lines.append(f"          {_plain(str(value.name))}: {value!r}")
             continue
-        yield f"          DType: {_plain(type_name(value))}"
+        lines.append(f"          DType: {_plain(type_name(value))}")
         if isinstance(value, TensorShape) and value.dims is not None:
             value = value.dims
         if isinstance(value, dict):
-            inside = "".join(f"'{_plain(k)}': {_item(v)}, " for k, v in value.items())
-            yield f"          Value: {{{inside}\b\b}}"
+            inside = "".join([f"'{_plain(k)}': {_item(v)}, " for k, v in value.items()])
+            lines.append(f"          Value: {{{inside}\b\b}}")
         elif isinstance(value, (list, tuple)):
-            inside = "".join(f"{_item(v)}, " for v in value)
+            inside = "".join([f"{_item(v)}, " for v in value])
             # The backspaces are saved_model_cli's: they hide the last comma on a terminal.
-            yield f"          Value: [{inside}\b\b]"
+            lines.append(f"          Value: [{inside}\b\b]")
         else:
-            yield f"          Value: {_plain(str(value))}"
+            lines.append(f"          Value: {_plain(str(value))}")
+    return lines
 
 
 def _item(value: Any) -> str:

@@ -8,6 +8,7 @@ TensorFlow's saved_model_cli show instead."""
 from __future__ import annotations
 
 import os
+import sys
 
 from ..bundle import is_doubling
 from ..errors import FormatError, MissingError, UsageError
@@ -87,14 +88,14 @@ def _as_saved_model_cli(path: str, args: Arguments) -> int:
         raise UsageError(
             "", "--json goes with fastsm's own options, not with saved_model_cli's"
         )
-    for text in saved_model_cli.show(
+    text = saved_model_cli.show(
         open_model(path),
         all=args.all,
         tag_set=args.tag_set,
         signature_def=args.signature_def,
         list_ops=args.list_ops,
-    ):
-        print(text)
+    )
+    sys.stdout.writelines(f"{line}\n" for line in text)
     return 0
 
 

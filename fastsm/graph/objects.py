@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from .. import _core, dtypes
 from ..errors import CoreError, FormatError
-from ..source import LEN, VARINT, last, merged, signed
+from ..source import LEN, VARINT, last, merged
 from ..text import count, printable
-from ..views import read_shape
+from ..views import chosen, shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any
+    from typing import Any, TypeVar
 
     from .._core import Field
-    from ..source import Reader, Spans
+    from ..source import Message, Reader, Spans
+
+    T = TypeVar("T")
 
 #: The fields of SavedObject that make up its oneof, by the name of the kind.
 KINDS = {
@@ -28,7 +30,7 @@ KINDS = {
     9: "constant", 10: "resource", 12: "captured_tensor",
 }  # fmt: skip
 
-#: More nodes than this are refused; their index would take 64 MiB. The largest models
+#: More nodes than this are refused; their index would take 96 MiB. The largest models
 #: known have some ten thousand.
 MAX_OBJECTS = 1 << 22
 
@@ -128,19 +130,17 @@ class Variable:
 
     __slots__ = ("device", "dtype", "name", "shape", "trainable")
 
-    def __init__(self, reader: Reader, fields: list[Field], place: str) -> None:
-        name, device = last(fields, 6), last(fields, 7)
-        number, trainable = last(fields, 1, VARINT), last(fields, 3, VARINT)
-        dims = read_shape(reader, merged(fields, 2), place)
-        self.name = reader.text(name, place) if name else ""
-        self.device = reader.text(device, place) if device else ""
-        self.dtype = dtypes.name(number.value & 0xFFFFFFFF if number else 0)
+    def __init__(self, message: Message) -> None:
+        dims = shape(message.get(2, {}))
+        self.name: str = message.get(6, "")
+        self.device: str = message.get(7, "")
+        self.dtype = dtypes.name(message.get(1, 0) & 0xFFFFFFFF)
         self.shape = None if dims is None else tuple([None if d < 0 else d for d in dims])
-        self.trainable = bool(trainable and trainable.value)
+        self.trainable: bool = message.get(3, False)
 
     def __repr__(self) -> str:
-        shape = "?" if self.shape is None else self.shape
-        return f"Variable({self.name!r}, {self.dtype}, {shape}, trainable={self.trainable})"
+        dims = "?" if self.shape is None else self.shape
+        return f"Variable({self.name!r}, {self.dtype}, {dims}, trainable={self.trainable})"
 
 
 class FunctionSpec:
@@ -173,7 +173,11 @@ class FunctionSpec:
 
     def _decode(self, number: int, name: str) -> Any:
         spans = merged(self._fields, number)
-        return _structured(self._reader, spans, f"{self._place}.{name}") if spans else None
+        if not spans:
+            return None
+        from .structured import decode
+
+        return decode(self._reader, spans, f"{self._place}.{name}")
 
 
 class ConcreteFunction:
@@ -182,31 +186,32 @@ class ConcreteFunction:
     Attributes:
         name: Its name in the function library.
         field: The entry of the map concrete_functions.
-        fields: The fields of the SavedConcreteFunction.
     """
 
-    __slots__ = ("_place", "_reader", "field", "fields", "name")
+    __slots__ = ("_place", "_reader", "_spans", "field", "name")
 
-    def __init__(self, reader: Reader, name: str, field: Field, spans: Spans, place: str):
+    def __init__(
+        self, reader: Reader, name: str, field: Field, spans: Spans, place: str
+    ) -> None:
         self._reader = reader
+        self._spans = spans
         self._place = place
         self.name = name
         self.field = field
-        self.fields = reader.fields(spans, place)
 
     def __repr__(self) -> str:
         return f"ConcreteFunction({self.name!r})"
 
     @property
+    def fields(self) -> list[Field]:
+        """The fields of the SavedConcreteFunction."""
+        return self._reader.fields(self._spans, self._place)
+
+    @property
     def bound_inputs(self) -> list[int]:
         """The nodes whose tensors it captures, in the order of its last arguments."""
-        out = []
-        for f in self.fields:
-            if f.number == 2 and f.wire == VARINT:
-                out.append(int32(f))
-            elif f.number == 2 and f.wire == LEN:
-                out += _packed_int32(self._reader, f, f"{self._place}.bound_inputs")
-        return out
+        found: list[int] = self._field(2).get(2, [])
+        return found
 
     @property
     def input_signature(self) -> Any:
@@ -214,14 +219,21 @@ class ConcreteFunction:
 
         Raises FormatError where the file holds no such value.
         """
-        place = f"{self._place}.canonicalized_input_signature"
-        return _structured(self._reader, merged(self.fields, 3), place)
+        return self._decode(3, "canonicalized_input_signature")
 
     @property
     def output_signature(self) -> Any:
         """The structure of specs that it returns."""
-        place = f"{self._place}.output_signature"
-        return _structured(self._reader, merged(self.fields, 4), place)
+        return self._decode(4, "output_signature")
+
+    def _field(self, number: int) -> Message:
+        return self._reader.parse("SavedConcreteFunction", self._spans, self._place, only=number)
+
+    def _decode(self, number: int, name: str) -> Any:
+        from .structured import from_message
+
+        message = self._field(number).get(number, {})
+        return from_message(self._reader, message, f"{self._place}.{name}", self.field.start)
 
 
 class ObjectNode:
@@ -230,28 +242,37 @@ class ObjectNode:
     Attributes:
         graph: The graph it belongs to.
         id: Its position there; 0 is the root.
-        field: The whole SavedObject in the file.
-        fields: Its fields.
         kind: A value of KINDS, or None where the file sets none.
     """
 
-    __slots__ = ("_chosen", "field", "fields", "graph", "id", "kind", "place")
+    __slots__ = ("_message", "_number", "_span", "_start", "graph", "id", "kind", "place")
 
-    def __init__(self, graph: ObjectGraph, node_id: int, field: Field) -> None:
+    def __init__(self, graph: ObjectGraph, node_id: int, start: int, at: int, end: int) -> None:
         self.graph = graph
         self.id = node_id
-        self.field = field
         self.place = f"{graph.place}.nodes[{node_id}]"
-        self.fields = graph.reader.fields([(field.at, field.end)], self.place)
-        run: list[Field] = []
-        for f in self.fields:
-            if f.number in KINDS and f.wire == LEN:
-                # Another member of the oneof clears what was there.
-                if run and run[0].number != f.number:
-                    run = []
-                run.append(f)
-        self._chosen = run
-        self.kind = KINDS[run[0].number] if run else None
+        self._start = start
+        self._span = (at, end)
+        # The Python signature of a function is large, and seldom asked for.
+        self._message = graph.reader.parse(
+            "SavedObject", [self._span], self.place, located="FunctionSpec"
+        )
+        self._number = 0
+        for number in self._message:
+            if number in KINDS:
+                self._number = number
+        self.kind = KINDS.get(self._number)
+
+    @property
+    def field(self) -> Field:
+        """The whole SavedObject in the file."""
+        (field,) = self.graph.reader.fields([(self._start, self._span[1])], self.place)
+        return field
+
+    @property
+    def fields(self) -> list[Field]:
+        """Its fields."""
+        return self.graph.reader.fields([self._span], self.place)
 
     def __repr__(self) -> str:
         what = self.identifier if self.kind == "user_object" else self.kind
@@ -266,6 +287,11 @@ class ObjectNode:
             Reference(self.graph.reader, f, f"{self.place}.children[{i}]")
             for i, f in enumerate(self._all(1))
         ]
+
+    @property
+    def child_ids(self) -> list[tuple[str, int]]:
+        """The names and numbers of its children: `children` without where they stand."""
+        return [(child.get(2, ""), child.get(1, 0)) for child in self._message.get(1, ())]
 
     @property
     def dependencies(self) -> list[Reference]:
@@ -285,7 +311,7 @@ class ObjectNode:
 
     @property
     def has_slot_variables(self) -> bool:
-        return any(f.number == 3 and f.wire == LEN for f in self.fields)
+        return 3 in self._message
 
     @property
     def saveable_objects(self) -> list[SaveableObject]:
@@ -298,113 +324,99 @@ class ObjectNode:
     @property
     def identifier(self) -> str:
         """Of a user object, what revives it: ``_tf_keras_model``; else ""."""
-        return self._text("user_object", 1)
+        return self._inside("user_object", 1, "")
 
     @property
     def version(self) -> tuple[int, int]:
         """Of a user object: (producer, min_consumer)."""
-        fields = self._inside("user_object")
-        inner = self.graph.reader.fields(merged(fields, 2), f"{self.place}.user_object.version")
-        return int32(last(inner, 1, VARINT)), int32(last(inner, 2, VARINT))
+        version: Message = self._inside("user_object", 2, {})
+        return version.get(1, 0), version.get(2, 0)
 
     @property
     def metadata(self) -> str:
         """Of a user object: what Keras before 2.5 left there as JSON; else ""."""
-        return self._text("user_object", 3)
+        return self._inside("user_object", 3, "")
 
     @property
     def registered_name(self) -> str:
         """The class that a library registered for saving, or ""."""
-        return self._own_text(13)
+        name: str = self._message.get(13, "")
+        return name
 
     @property
     def registered_saver(self) -> str:
         """The saver that a library registered, or ""."""
-        return self._own_text(16)
+        saver: str = self._message.get(16, "")
+        return saver
 
     @property
     def concrete_function_names(self) -> list[str]:
         """Of a function its traces, of a bare concrete function the one it is; else none."""
-        reader = self.graph.reader
         if self.kind == "bare_concrete_function":
-            return [self._text("bare_concrete_function", 1)]
-        place = f"{self.place}.function.concrete_functions"
-        return [
-            reader.text(f, f"{place}[{i}]")
-            for i, f in enumerate(_listed(self._inside("function"), 1))
-        ]
+            return [self._inside("bare_concrete_function", 1, "")]
+        return self._inside("function", 1, [])
 
     @property
     def concrete_function_fields(self) -> list[Field]:
         """Where those names stand."""
         if self.kind == "bare_concrete_function":
-            name = last(self._inside("bare_concrete_function"), 1)
+            name = last(self._fields_inside(), 1)
             return [name] if name else []
-        return _listed(self._inside("function"), 1)
+        return _listed(self._fields_inside(), 1) if self.kind == "function" else []
 
     @property
     def argument_keywords(self) -> list[str]:
         """Of a bare concrete function: the names of its arguments."""
-        place = f"{self.place}.bare_concrete_function.argument_keywords"
-        fields = _listed(self._inside("bare_concrete_function"), 2)
-        return [self.graph.reader.text(f, place) for f in fields]
+        return self._inside("bare_concrete_function", 2, [])
 
     @property
     def function_spec(self) -> FunctionSpec | None:
         """Of a function: the Python signature it had."""
-        number = 4 if self.kind == "bare_concrete_function" else 2
-        if self.kind not in ("function", "bare_concrete_function"):
+        number = {"function": 2, "bare_concrete_function": 4}.get(self.kind or "")
+        if number is None:
             return None
-        spans = merged(self._inside(self.kind), number)
+        spans = self._message[self._number].get(number)
         place = f"{self.place}.{self.kind}.function_spec"
         return FunctionSpec(self.graph.reader, spans, place) if spans else None
 
     @property
     def variable(self) -> Variable | None:
         """Of a variable: its name, dtype and shape."""
-        if self.kind != "variable":
-            return None
-        place = f"{self.place}.variable"
-        return Variable(self.graph.reader, self._inside("variable"), place)
+        return Variable(self._message[self._number]) if self.kind == "variable" else None
 
     @property
     def asset_index(self) -> int | None:
         """Of an asset: its position in asset_file_def."""
-        if self.kind != "asset":
-            return None
-        return int32(last(self._inside("asset"), 1, VARINT))
+        return self._inside("asset", 1, 0) if self.kind == "asset" else None
 
     @property
     def operation(self) -> str:
         """Of a constant: the node of the main graph that holds its value."""
-        return self._text("constant", 1)
+        return self._inside("constant", 1, "")
 
     @property
     def captured_tensor(self) -> tuple[str, str] | None:
         """Of a captured tensor: its name, and the concrete function it lies in."""
         if self.kind != "captured_tensor":
             return None
-        return self._text("captured_tensor", 1), self._text("captured_tensor", 2)
+        return self._inside("captured_tensor", 1, ""), self._inside("captured_tensor", 2, "")
 
     # -- helpers --
 
     def _all(self, number: int) -> list[Field]:
         return _listed(self.fields, number)
 
-    def _inside(self, kind: str) -> list[Field]:
-        """The fields of its kind's message; none when it is of another kind."""
+    def _inside(self, kind: str, number: int, default: T) -> T:
+        """The value of a field of its kind's message, or the default if it is of another."""
         if self.kind != kind:
-            return []
-        spans = [(f.at, f.end) for f in self._chosen]
-        return self.graph.reader.fields(spans, f"{self.place}.{kind}")
+            return default
+        value: T = self._message[self._number].get(number, default)
+        return value
 
-    def _text(self, kind: str, number: int) -> str:
-        f = last(self._inside(kind), number)
-        return self.graph.reader.text(f, f"{self.place}.{kind}") if f else ""
-
-    def _own_text(self, number: int) -> str:
-        f = last(self.fields, number)
-        return self.graph.reader.text(f, self.place) if f else ""
+    def _fields_inside(self) -> list[Field]:
+        """The fields of its kind's message."""
+        spans = [(f.at, f.end) for f in chosen(self.fields, tuple(KINDS))]
+        return self.graph.reader.fields(spans, f"{self.place}.{self.kind}")
 
 
 class ObjectGraph:
@@ -431,32 +443,31 @@ class ObjectGraph:
 
     @property
     def _index(self) -> memoryview:
-        """Where each node lies: start and end of its field, two numbers a node."""
+        """Where each node lies: its field's start, payload and end, three numbers a node."""
         if self._nodes is None:
             n = self.reader.count(self.spans, 1, self.place)
             if n > MAX_OBJECTS:
                 at = self.spans[0][0]
                 limit = CoreError("LIMIT", at, MAX_OBJECTS, n)
                 raise self.reader.error(limit, f"{self.place}.nodes")
-            index = memoryview(bytearray(16 * n)).cast("Q")
+            index = memoryview(bytearray(24 * n)).cast("Q")
             i = 0
             for f in self._each(1):
-                index[i], index[i + 1] = f.start, f.end
-                i += 2
+                index[i], index[i + 1], index[i + 2] = f.start, f.at, f.end
+                i += 3
             self._nodes = index
         return self._nodes
 
     def __len__(self) -> int:
         """The number of nodes."""
-        return len(self._index) // 2
+        return len(self._index) // 3
 
     def __getitem__(self, node_id: int) -> ObjectNode:
         """The node at this position. Raises IndexError where there is none."""
         if not 0 <= node_id < len(self):
             raise IndexError(f"no node {node_id} among {len(self)}")
-        span = [(self._index[2 * node_id], self._index[2 * node_id + 1])]
-        (field,) = self.reader.fields(span, self.place)
-        return ObjectNode(self, node_id, field)
+        index, i = self._index, 3 * node_id
+        return ObjectNode(self, node_id, index[i], index[i + 1], index[i + 2])
 
     def __iter__(self) -> Iterator[ObjectNode]:
         for i in range(len(self)):
@@ -485,16 +496,20 @@ class ObjectGraph:
             )
         return self[node_id]
 
+    def child_at(self, node: ObjectNode, i: int, node_id: int) -> ObjectNode:
+        """The node that child i of another refers to, by its number there.
+
+        Raises FormatError where there is no such node.
+        """
+        if 0 <= node_id < len(self):
+            return self[node_id]
+        reference = node.children[i]  # which knows where its number stands
+        return self.follow(node_id, f"{node.place}.children[{i}]", reference.id_field)
+
     def child(self, node: ObjectNode, name: str) -> ObjectNode | None:
         """The child of this name: of several the last, as loading leaves it."""
-        found = None
-        for i, reference in enumerate(node.children):
-            if reference.local_name == name:
-                found = (i, reference)
-        if found is None:
-            return None
-        i, reference = found
-        return self.follow(reference.node_id, f"{node.place}.children[{i}]", reference.id_field)
+        found = [(i, n) for i, (local_name, n) in enumerate(node.child_ids) if local_name == name]
+        return self.child_at(node, *found[-1]) if found else None
 
     def path(self, node_id: int) -> tuple[str, ...] | None:
         """The shortest way from the root to a node, by the names of children.
@@ -528,11 +543,10 @@ class ObjectGraph:
         yield 0, 0, ""
         queue = [0]
         for owner in queue:  # grows while it is walked
-            for reference in self[owner].children:
-                to = reference.node_id
+            for name, to in self[owner].child_ids:
                 if 0 <= to < n and not seen[to]:
                     seen[to] = 1
-                    yield to, owner, reference.local_name
+                    yield to, owner, name
                     queue.append(to)
 
     # -- functions --
@@ -547,11 +561,13 @@ class ObjectGraph:
             place = f"{self.place}.concrete_functions"
             found: dict[str, ConcreteFunction] = {}
             for f in self._each(2):
-                entry = self.reader.fields([(f.at, f.end)], place)
-                key = last(entry, 1)
-                name = self.reader.text(key, place) if key else ""
+                entry = self.reader.parse(
+                    "SavedObjectGraph.ConcreteFunctionsEntry", [(f.at, f.end)], place,
+                    located="SavedConcreteFunction",
+                )  # fmt: skip
+                name = entry.get(1, "")
                 here = f'{place}["{printable(name)}"]'
-                found[name] = ConcreteFunction(self.reader, name, f, merged(entry, 2), here)
+                found[name] = ConcreteFunction(self.reader, name, f, entry.get(2, []), here)
             self._functions = found
         return self._functions
 
@@ -585,26 +601,3 @@ def int32(field: Field | None) -> int:
 
 def _listed(fields: Iterable[Field], number: int) -> list[Field]:
     return [f for f in fields if f.number == number and f.wire == LEN]
-
-
-def _structured(reader: Reader, spans: Spans, place: str) -> Any:
-    from .structured import decode
-
-    return decode(reader, spans, place)
-
-
-def _packed_int32(reader: Reader, field: Field, place: str) -> list[int]:
-    out = []
-    value = shift = 0
-    for byte in reader.bytes(field, place):
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            low = signed(value & (1 << 64) - 1) & 0xFFFFFFFF
-            out.append(low - (1 << 32) if low >> 31 else low)
-            value = shift = 0
-        elif shift > 63:
-            raise reader.error(CoreError("VARINT", field.at, 0, 0), place)
-    if shift:
-        raise reader.error(CoreError("TRUNCATED", field.at, 1, 0), place)
-    return out

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from .. import dtypes
 from ..errors import FormatError
-from ..source import FIXED64, LEN, VARINT, last, merged, signed
-from ..views import read_shape
+from ..source import LEN, VARINT, last, merged, signed
+from ..views import TYPE_SPECS, read_shape, shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,31 +22,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._core import Field
-    from ..source import Reader, Spans
-
-#: Values inside values; a level is two messages, and protobuf stops at 100 of them.
-MAX_DEPTH = 50
+    from ..source import Message, Reader, Spans
 
 # The fields of StructuredValue.
 NONE, FLOAT64, INT64, STRING, BOOL = 1, 11, 12, 13, 14
 SHAPE, DTYPE, TENSOR_SPEC, TYPE_SPEC, BOUNDED_SPEC = 31, 32, 33, 34, 35
 LIST, TUPLE, DICT, NAMED_TUPLE, TENSOR, NUMPY = 51, 52, 53, 54, 55, 56
 
-#: Every member of the oneof, and the wire type it is written with.
-KINDS = {
-    NONE: LEN, FLOAT64: FIXED64, INT64: VARINT, STRING: LEN, BOOL: VARINT,
-    SHAPE: LEN, DTYPE: VARINT, TENSOR_SPEC: LEN, TYPE_SPEC: LEN, BOUNDED_SPEC: LEN,
-    LIST: LEN, TUPLE: LEN, DICT: LEN, NAMED_TUPLE: LEN, TENSOR: LEN, NUMPY: LEN,
-}  # fmt: skip
-
-#: TypeSpecProto.TypeSpecClass -> the Python class. A registered class (12) and an
-#: extension type (13) are named by the proto itself.
-EXTENSION_TYPE = 13
-TYPE_SPEC_CLASSES = {
-    1: "SparseTensorSpec", 2: "IndexedSlicesSpec", 3: "RaggedTensorSpec", 4: "TensorArraySpec",
-    5: "DatasetSpec", 6: "IteratorSpec", 7: "OptionalSpec", 8: "PerReplicaSpec",
-    9: "VariableSpec", 10: "RowPartitionSpec",
-}  # fmt: skip
+#: Of TYPE_SPECS, those whose class the proto names itself.
+REGISTERED_TYPE, EXTENSION_TYPE = 12, 13
 
 
 class Value:
@@ -244,123 +228,101 @@ def type_name(value: object) -> str:
     return type(value).__name__
 
 
-def decode(reader: Reader, spans: Spans, place: str, depth: int = 0) -> Any:
+def decode(reader: Reader, spans: Spans, place: str) -> Any:
     """The value that a StructuredValue holds.
 
-    Raises FormatError: it holds none, nests too deep, or is broken on the wire.
+    Raises FormatError: it holds none, or is broken on the wire.
     """
-    if depth > MAX_DEPTH:
+    message = reader.parse("StructuredValue", spans, place)
+    return from_message(reader, message, place, spans[0][0] if spans else None)
+
+
+def from_message(reader: Reader, message: Message, place: str, at: int | None) -> Any:
+    """The value of a StructuredValue that was read already, and lies at this byte.
+
+    Raises FormatError: it holds none.
+    """
+    try:
+        return _value(reader, message, place)
+    except _NoValue as e:
         raise FormatError(
-            reader.path, f"nests values deeper than {MAX_DEPTH}", offset=_at(spans), place=place
-        )
-    run = _chosen(reader.fields(spans, place))
-    if not run:
-        raise FormatError(
-            reader.path, "holds no value that fastsm knows", offset=_at(spans), place=place
-        )
-    number = run[0].number
+            reader.path, "holds no value that fastsm knows", offset=at, place=str(e)
+        ) from None
+
+
+class _NoValue(Exception):
+    """A StructuredValue that sets nothing, and its place."""
+
+
+def _value(reader: Reader, message: Message, place: str) -> Any:
+    if not message:
+        raise _NoValue(place)
+    ((number, inner),) = message.items()  # all are members of one oneof
+    if number == TENSOR_SPEC:
+        return _tensor_spec(inner)
+    if number == LIST:
+        return _values(reader, inner, place)
+    if number == TUPLE:
+        return tuple(_values(reader, inner, place))
+    if number == DICT:
+        entries = inner.get(1, {})
+        return {key: _value(reader, entries[key], f"{place}[{key!r}]") for key in sorted(entries)}
     if number == NONE:
         return None
-    if number == FLOAT64:
-        return _float64(run[-1].value)
+    if number in (STRING, BOOL):
+        return inner
     if number == INT64:
-        zigzag = run[-1].value
+        zigzag = inner & (1 << 64) - 1
         return (zigzag >> 1) ^ -(zigzag & 1)
-    if number == STRING:
-        return reader.text(run[-1], place)
-    if number == BOOL:
-        return bool(run[-1].value)
+    if number == FLOAT64:
+        return _float64(inner)
     if number == DTYPE:
-        return DType(run[-1].value & 0xFFFFFFFF)
-    inner = [(f.at, f.end) for f in run]
+        return DType(inner & 0xFFFFFFFF)
     if number == SHAPE:
-        return TensorShape(read_shape(reader, inner, place))
+        return TensorShape(shape(inner))
     if number in (TENSOR, NUMPY):
         array = _array(reader, inner, place)
         return array if number == NUMPY else Tensor(array.dtype, array.shape, array.value)
-    fields = reader.fields(inner, place)
-    if number in (LIST, TUPLE):
-        values = _values(reader, fields, place, depth)
-        return values if number == LIST else tuple(values)
-    if number == DICT:
-        return _dict(reader, fields, place, depth)
     if number == NAMED_TUPLE:
-        return _named_tuple(reader, fields, place, depth)
+        return _named_tuple(reader, inner, place)
     if number == TYPE_SPEC:
-        return _type_spec(reader, fields, place, depth)
-    spec = _tensor_spec(reader, fields, place)
-    if number == TENSOR_SPEC:
-        return spec
-    bounds = [_array(reader, merged(fields, n), place) for n in (4, 5)]
-    return BoundedTensorSpec(spec, *bounds)
+        return _type_spec(reader, inner, place)
+    bounds = [_array(reader, inner.get(n, ()), place) for n in (4, 5)]
+    return BoundedTensorSpec(_tensor_spec(inner), *bounds)
 
 
-def _chosen(fields: list[Field]) -> list[Field]:
-    """The occurrences of the oneof's last member; another member in between clears it."""
-    run: list[Field] = []
-    for f in fields:
-        if KINDS.get(f.number) == f.wire:
-            if run and run[0].number != f.number:
-                run = []
-            run.append(f)
-    return run
+def _values(reader: Reader, message: Message, place: str) -> list[Any]:
+    return [_value(reader, v, f"{place}[{i}]") for i, v in enumerate(message.get(1, ()))]
 
 
-def _values(reader: Reader, fields: list[Field], place: str, depth: int) -> list[Any]:
-    members = [f for f in fields if f.number == 1 and f.wire == LEN]
-    return [
-        decode(reader, [(f.at, f.end)], f"{place}[{i}]", depth + 1)
-        for i, f in enumerate(members)
-    ]
-
-
-def _dict(reader: Reader, fields: list[Field], place: str, depth: int) -> dict[str, Any]:
-    entries: dict[str, Spans] = {}
-    for f in fields:
-        if f.number == 1 and f.wire == LEN:
-            key, spans = _pair(reader, f, place)
-            entries[key] = spans
-    return {
-        key: decode(reader, entries[key], f"{place}[{key!r}]", depth + 1)
-        for key in sorted(entries)
-    }
-
-
-def _named_tuple(reader: Reader, fields: list[Field], place: str, depth: int) -> NamedTuple:
-    pairs = [_pair(reader, f, place) for f in fields if f.number == 2 and f.wire == LEN]
-    out = NamedTuple(decode(reader, s, f"{place}.{key}", depth + 1) for key, s in pairs)
-    name = last(fields, 1)
-    out.name = reader.text(name, place) if name else ""
-    out.fields = tuple([key for key, _ in pairs])
+def _named_tuple(reader: Reader, message: Message, place: str) -> NamedTuple:
+    names = [pair.get(1, "") for pair in message.get(2, ())]
+    values = [pair.get(2, {}) for pair in message.get(2, ())]
+    out = NamedTuple(
+        _value(reader, v, f"{place}.{name}") for name, v in zip(names, values, strict=True)
+    )
+    out.name = message.get(1, "")
+    out.fields = tuple(names)
     return out
 
 
-def _pair(reader: Reader, field: Field, place: str) -> tuple[str, Spans]:
-    """A key and where its value lies: a map's entry, or a PairValue."""
-    inner = reader.fields([(field.at, field.end)], place)
-    key = last(inner, 1)
-    return (reader.text(key, place) if key else ""), merged(inner, 2)
-
-
-def _tensor_spec(reader: Reader, fields: list[Field], place: str) -> TensorSpec:
-    name = last(fields, 1)
-    dtype = last(fields, 3, VARINT)
+def _tensor_spec(message: Message) -> TensorSpec:
+    """A TensorSpecProto, or what a BoundedTensorSpecProto has of one."""
     return TensorSpec(
-        TensorShape(read_shape(reader, merged(fields, 2), place)),
-        DType(dtype.value & 0xFFFFFFFF if dtype else 0),
-        reader.text(name, place) if name and name.end > name.at else None,
+        TensorShape(shape(message.get(2, {}))),
+        DType(message.get(3, 0) & 0xFFFFFFFF),
+        message.get(1) or None,
     )
 
 
-def _type_spec(reader: Reader, fields: list[Field], place: str, depth: int) -> TypeSpec:
-    number = last(fields, 1, VARINT)
-    name = last(fields, 3)
+def _type_spec(reader: Reader, message: Message, place: str) -> TypeSpec:
+    number = message.get(1, 0)
     # A registered class is named as "tf.RaggedTensorSpec", or by a library's own name.
-    written = reader.text(name, place) if name else ""
-    known = TYPE_SPEC_CLASSES.get(number.value) if number else None
-    state = decode(reader, merged(fields, 2), f"{place}.type_state", depth + 1)
-    if number and number.value == EXTENSION_TYPE:
+    written = message.get(3, "")
+    state = _value(reader, message.get(2, {}), f"{place}.type_state")
+    if number == EXTENSION_TYPE:
         return ExtensionTypeSpec(written, state)
+    known = "" if number == REGISTERED_TYPE else TYPE_SPECS.get(number)
     return TypeSpec(known or written.rpartition(".")[2] or "TypeSpec", state)
 
 
@@ -460,6 +422,3 @@ def _float32(value: float) -> float:
 def _only_dim(shape: object) -> int | None:
     return shape.dims[0] if isinstance(shape, TensorShape) and shape.dims else None
 
-
-def _at(spans: Spans) -> int | None:
-    return spans[0][0] if spans else None
