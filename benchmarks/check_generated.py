@@ -1,6 +1,6 @@
 """Holds the generated models against TensorFlow; needs it, unlike the generator.
 
-    python -m benchmarks.check_generated [S M M-bare L XL] [--data DIR]
+    python -m benchmarks.check_generated [S M M-bare L L-flat XL] [--data DIR]
 
 Each model must parse, stand in the map order that TensorFlow writes, and have the
 fingerprint that TensorFlow computes; each but XL must load in tf.saved_model.load with all
@@ -85,7 +85,7 @@ def main() -> None:
     if args.fingerprint:
         sys.exit("; ".join(lies(args.fingerprint)) or 0)
     failed = False
-    for name in args.sizes or ("S", "M", "M-bare", "L", "XL"):
+    for name in args.sizes or ("S", "M", "M-bare", "L", "L-flat", "XL"):
         found = problems(args.data / name, args.example)
         failed |= bool(found)
         print(f"{name}: {'; '.join(found) or 'as TensorFlow has it'}", flush=True)

@@ -1,12 +1,13 @@
 """Makes the models that are measured, without TensorFlow; the same seed, the same bytes.
 
-    python -m benchmarks.generate [S M L XL] [--data DIR]
+    python -m benchmarks.generate [S M L L-flat XL] [--data DIR]
 
 S is the shipped example, which TensorFlow wrote. The others are S grown, so that their nodes
 are as real ones: M (5 MB) and L (200 MB) hold the bodies of its functions inlined into the
 main graph over and over, and its functions copied under new names with their objects; XL
-(1.9 GB) gets large Const nodes. M-bare is M without fingerprint.pb. All are written in the
-map order that TensorFlow writes, which is that of protobuf's upb.
+(1.9 GB) gets large Const nodes. M-bare is M without fingerprint.pb, L-flat is L with all its
+methods on the root. All are written in the map order that TensorFlow writes, which is that of
+protobuf's upb.
 """
 from __future__ import annotations
 
@@ -135,11 +136,13 @@ class Growth:
         meta: The meta graph, without its new nodes and functions.
         nodes: New GraphDef.node fields.
         functions: New FunctionDefLibrary.function fields.
+        layers: Whether the root gets layer objects, and those most of the methods.
         owner: The object whose method the next copied function is; 0 is the root.
     """
 
-    def __init__(self, saved_model: bytes, seed: int) -> None:
+    def __init__(self, saved_model: bytes, seed: int, layers: bool = True) -> None:
         self.model = protos.SavedModel.FromString(saved_model)
+        self.layers = layers
         self.meta = self.model.meta_graphs[0]
         self.nodes: Pieces = []
         self.functions: Pieces = []
@@ -193,7 +196,7 @@ class Growth:
             objects.nodes[parent].children.add(node_id=len(objects.nodes), local_name=name)
             return objects.nodes.add()
 
-        if self.n_methods and self.n_methods % 6 == 0:
+        if self.layers and self.n_methods and self.n_methods % 6 == 0:
             self.owner = len(objects.nodes)
             layer = add(0, f"layer_{self.n_methods // 6}").user_object
             layer.identifier = "_generic_user_object"
@@ -321,7 +324,9 @@ def fingerprint(folder: Path) -> bytes:
 
 def grow(example: Path, size: str) -> Growth:
     """The model of a size, in memory."""
-    model = Growth((example / "saved_model.pb").read_bytes(), seed=SEEDS[size])
+    size, _, shape = size.partition("-")
+    saved_model = (example / "saved_model.pb").read_bytes()
+    model = Growth(saved_model, seed=SEEDS[size], layers=shape != "flat")
     if size == "XL":
         model.freeze(113, 2048)
         return model
@@ -346,14 +351,14 @@ def generate(example: Path, size: str, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("sizes", nargs="*", metavar="SIZE", help="S, M, L or XL; else all")
+    parser.add_argument("sizes", nargs="*", metavar="SIZE", help="S, M, L, L-flat or XL; else all")
     parser.add_argument("--data", type=Path, default=DATA, help="where the models go")
     parser.add_argument("--example", type=Path, default=EXAMPLE, help="what they grow from")
     args = parser.parse_args()
     if protos.IMPLEMENTATION != "upb":
         parser.error(f"protobuf runs on {protos.IMPLEMENTATION}, the map order needs upb")
     args.data.mkdir(parents=True, exist_ok=True)
-    for name in args.sizes or ("S", "M", "L", "XL"):
+    for name in args.sizes or ("S", "M", "L", "L-flat", "XL"):
         folder = args.data / name
         generate(args.example, name, folder)
         if name == "M":
