@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     from .model import open as open
     from .verbs.dedupe import dedupe as dedupe
     from .verbs.editing import EditResult as EditResult
+    from .verbs.repair import repair as repair
     from .verbs.retag import retag as retag
     from .verbs.undo import undo as undo
 
 _HOMES = {
     "open": "model", "SavedModel": "model",
     "retag": "verbs.retag", "dedupe": "verbs.dedupe", "undo": "verbs.undo",
-    "EditResult": "verbs.editing",
+    "repair": "verbs.repair", "EditResult": "verbs.editing",
     "verify": "check.verify", "Finding": "check.report", "Report": "check.report",
     **dict.fromkeys(
         ("AmbiguousError", "BackendMissingError", "CommitError", "FastsmError", "FormatError",

@@ -81,6 +81,7 @@ def dense(rewrite: BundleRewrite, row: int, parts: list[int]) -> Dense:
             other = dtype_name(index.entry(part)[0])
             raise rewrite.error(row, f"is {dtype_name(dtype)}, and a slice of it {other}")
     if dtype == _STRING:
+        _check_bytes(rewrite, parts)
         return _strings(rewrite, row, shape, boxes, parts)
     if dtype not in SIZES:
         what = f"slices of {dtype_name(dtype)} are not put together"
@@ -93,6 +94,7 @@ def dense(rewrite: BundleRewrite, row: int, parts: list[int]) -> Dense:
             raise rewrite.error(row, problem)
     if all(box[1:] == boxes[0][1:] for box in boxes):
         return _stacked(rewrite, parts)
+    _check_bytes(rewrite, parts)
     return _gathered(rewrite, shape, boxes, parts, item)
 
 
@@ -128,6 +130,12 @@ def _check_cover(
     total = _elements(tuple((0, dim) for dim in shape))
     if sum(map(_elements, boxes)) != total:
         raise rewrite.error(row, "its slices do not cover it")
+
+
+def _check_bytes(rewrite: BundleRewrite, parts: list[int]) -> None:
+    """Where a new checksum is computed, the old ones must hold: damage would get a true one."""
+    for part in parts:
+        rewrite.check([part])
 
 
 def _stacked(rewrite: BundleRewrite, parts: list[int]) -> Dense:

@@ -19,7 +19,7 @@ from ..text import count, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from .._core import Source
     from ..plan import Plan
@@ -45,15 +45,16 @@ class BundleRewrite:
         UnsupportedError: It is big-endian, or of another version.
     """
 
-    def __init__(self, bundle: Bundle, *, mends: Iterable[str] = ()) -> None:
+    def __init__(self, bundle: Bundle, *, mends: Container[str] = ()) -> None:
         self.bundle = bundle
-        self._mends = set(mends)
         self._damaged = False
         for kind, _, offset, harmless, _ in bundle.index.problems():
-            self._damaged = True
-            if not harmless and kind not in self._mends:
+            if harmless:
+                continue
+            if kind not in mends:
                 words = str(CoreError(kind, offset, 0, 0))
                 raise FormatError(bundle.index_file.path, words, offset=offset)
+            self._damaged = True
         bundle.check_readable()
         self._rows: dict[bytes, int] | None = None
         self._keep = bytearray(b"\1") * len(bundle.index)
@@ -99,8 +100,12 @@ class BundleRewrite:
 
     def error(self, row: int, problem: str) -> FormatError:
         """What is wrong with an entry, as an error."""
-        key = printable(self.bundle.index.key(row))
-        return FormatError(self.bundle.index_file.path, f'"{key}": {problem}')
+        key = self.bundle.index.key(row)
+        parts = _core.parse_slice_key(key)
+        name = f'"{printable(key if parts is None else parts[0])}"'
+        if parts is not None:
+            name += f" {spec(parts[1])}"
+        return FormatError(self.bundle.index_file.path, f"{name}: {problem}")
 
     def content(self, row: int) -> Source:
         """The bytes of an entry, as they are stored. Raises FormatError where they are not
@@ -233,13 +238,18 @@ class BundleRewrite:
             while n < len(rows) and size < _BATCH and index.entry(rows[n])[2] == shard:
                 size += index.entry(rows[n])[4]
                 n += 1
-            self._check(shard, rows[:n])
+            self.check(rows[:n])
             done += size
             del rows[:n]
             if progress is not None:
                 progress(done, total)
 
-    def _check(self, shard: int, rows: list[int]) -> None:
+    def check(self, rows: list[int]) -> None:
+        """Hold the bytes of some entries, all of one shard, against their checksums.
+
+        Raises FormatError for the first that is damaged.
+        """
+        shard = self.bundle.index.entry(rows[0])[2]
         kinds = {BOOL: _core.BOOL, STRING: _core.STRING, VARIANT: _core.VARIANT}
         wanted = []
         for row in rows:

@@ -37,7 +37,7 @@ def check_tensors(
     bundle: Bundle,
     name: Callable[[str], str],
     shards: dict[int, list[Entry]],
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[int, int], object] | None,
 ) -> None:
     """Read every tensor, shard after shard, in the order of their bytes.
 

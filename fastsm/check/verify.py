@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..views import MetaGraph
     from .nodes import Graph
 
-    Progress = Callable[[int, int], None]
+    Progress = Callable[[int, int], object]
 
 VARIABLES = "variables"
 
@@ -34,7 +34,7 @@ def verify(
     path: str | os.PathLike[str],
     *,
     quick: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Report:
     """Check a SavedModel, or a checkpoint by its prefix: every byte, and what must agree.
 

@@ -24,6 +24,7 @@ VERBS = {
     "verify": ("verify", "whether it is what was saved: checksums, and what must agree"),
     "retag": ("retag", "change the tag set by which loaders find a meta graph"),
     "dedupe": ("dedupe", "let variables that are stored twice share their bytes"),
+    "repair": ("repair", "mend what verify finds, where nothing is lost by it"),
     "undo": ("undo", "put back the bytes that an edit kept with --backup"),
 }
 

@@ -111,7 +111,7 @@ def _lines(
 
 def _change(before: int | None, after: int | None) -> str:
     if after is None:
-        return "rewritten" if before is not None else "written"
+        return "removed"
     if before is None:
         return f"new, {count(after)} bytes"
     if max(before, after) < 1000 or before == after:
