@@ -13,6 +13,10 @@ from setuptools.command.build_ext import build_ext
 RELEASE = ["-O3", "-g0", "-fvisibility=hidden"]
 SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
 sanitize = bool(os.environ.get("FASTSM_SANITIZE"))
+if sanitize:
+    LINK = ["-fsanitize=address,undefined"]
+else:
+    LINK = ["-Wl,-s"] if os.uname().sysname == "Linux" else []
 
 
 class BuildCore(build_ext):
@@ -47,12 +51,8 @@ setup(
             sources=["fastsm/_core.pyx", *sorted(glob("csrc/*.c"))],
             depends=sorted(glob("csrc/*.h")),
             include_dirs=["csrc"],
-            extra_compile_args=["-std=c11", *(SANITIZE if sanitize else RELEASE)],
-            extra_link_args=["-fsanitize=address,undefined"]
-            if sanitize
-            else ["-Wl,-s"]
-            if os.uname().sysname == "Linux"
-            else [],
+            extra_compile_args=["-std=c11", "-pthread", *(SANITIZE if sanitize else RELEASE)],
+            extra_link_args=["-pthread", *LINK],
         )
     ],
     cmdclass={"build_ext": BuildCore},

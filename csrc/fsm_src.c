@@ -24,6 +24,7 @@ fsm_status fsm_src_init(fsm_src *src, const fsm_piece *pieces, size_t n_pieces,
   src->size = at;
   src->patch = patch;
   src->patch_size = patch_size;
+  src->tap = NULL;
   return FSM_OK;
 }
 
@@ -68,12 +69,8 @@ static fsm_status read_file(int fd, uint64_t origin, uint8_t *to, size_t n,
   return FSM_OK;
 }
 
-fsm_status fsm_src_read(const fsm_src *src, uint64_t offset, void *buffer, size_t n,
-                        fsm_error *e) {
-  if (offset > src->size || n > src->size - offset)
-    return fsm_fail(e, FSM_E_TRUNCATED, offset, n,
-                    offset > src->size ? 0 : src->size - offset);
-  uint8_t *to = buffer;
+static fsm_status read_pieces(const fsm_src *src, uint64_t offset, uint8_t *to, size_t n,
+                              fsm_error *e) {
   for (size_t i = n ? piece_at(src, offset) : 0; n > 0; i++) {
     const fsm_piece *p = &src->pieces[i];
     uint64_t skip = offset - p->start;
@@ -92,6 +89,17 @@ fsm_status fsm_src_read(const fsm_src *src, uint64_t offset, void *buffer, size_
     n -= take;
   }
   return FSM_OK;
+}
+
+fsm_status fsm_src_read(const fsm_src *src, uint64_t offset, void *buffer, size_t n,
+                        fsm_error *e) {
+  if (offset > src->size || n > src->size - offset)
+    return fsm_fail(e, FSM_E_TRUNCATED, offset, n,
+                    offset > src->size ? 0 : src->size - offset);
+  fsm_status s = read_pieces(src, offset, buffer, n, e);
+  if (!s && src->tap)
+    src->tap->seen(src->tap->self, offset, buffer, n);
+  return s;
 }
 
 fsm_status fsm_src_same(const fsm_src *a, uint64_t at_a, const fsm_src *b, uint64_t at_b,

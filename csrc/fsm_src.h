@@ -17,12 +17,19 @@ typedef struct {
   int64_t fd;      /* an open file descriptor, or FSM_PATCH */
 } fsm_piece;
 
+/* Is told of every stretch that is read, by the thread that reads it. */
+typedef struct {
+  void (*seen)(void *self, uint64_t offset, const uint8_t *bytes, size_t n);
+  void *self;
+} fsm_tap;
+
 typedef struct {
   const fsm_piece *pieces; /* sorted by start, without gaps, none empty */
   size_t n_pieces;
   uint64_t size;
   const uint8_t *patch;
   uint64_t patch_size;
+  const fsm_tap *tap; /* or NULL */
 } fsm_src;
 
 /* Bytes [start, end) of a source: a message, or a part of one. */

@@ -40,12 +40,16 @@ cdef extern from "fsm_src.h" nogil:
         uint64_t origin
         int64_t fd
 
+    ctypedef struct fsm_tap:
+        pass
+
     ctypedef struct fsm_src:
         const fsm_piece *pieces
         size_t n_pieces
         uint64_t size
         const uint8_t *patch
         uint64_t patch_size
+        const fsm_tap *tap
 
     ctypedef struct fsm_span:
         uint64_t start
@@ -58,6 +62,23 @@ cdef extern from "fsm_src.h" nogil:
                             uint64_t *at, fsm_error *e)
     fsm_status fsm_src_read(const fsm_src *src, uint64_t offset, void *buffer, size_t n,
                             fsm_error *e)
+
+cdef extern from "fsm_pipe.h" nogil:
+    ctypedef enum fsm_pipe_state:
+        FSM_PIPE_SOME
+        FSM_PIPE_NOT_YET
+        FSM_PIPE_END
+
+    ctypedef struct fsm_pipe:
+        fsm_tap tap
+
+    fsm_status fsm_pipe_init(fsm_pipe *pipe, const fsm_src *src)
+    void fsm_pipe_free(fsm_pipe *pipe)
+    fsm_status fsm_pipe_read(fsm_pipe *pipe, uint64_t start, uint64_t end, fsm_error *e)
+    void fsm_pipe_end(fsm_pipe *pipe)
+    fsm_pipe_state fsm_pipe_take(fsm_pipe *pipe, unsigned milliseconds, uint64_t *offset,
+                                   const uint8_t **bytes, size_t *n)
+    void fsm_pipe_stop(fsm_pipe *pipe)
 
 cdef extern from "fsm_encode.h" nogil:
     unsigned fsm_varint_size(uint64_t value)

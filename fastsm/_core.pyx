@@ -4,6 +4,7 @@ GIL, and turns a status into an exception or the result into Python values."""
 cimport cython
 from cpython.buffer cimport (
     PyBUF_FORMAT,
+    PyBUF_READ,
     PyBUF_SIMPLE,
     PyBUF_WRITABLE,
     PyBuffer_Release,
@@ -11,6 +12,8 @@ from cpython.buffer cimport (
 )
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -99,6 +102,73 @@ cdef class Source:
             PyBuffer_Release(&view)
         if s:
             _raise(&e)
+
+
+cdef class Pipe:
+    """What one thread reads of a source, handed on to another one that writes it.
+
+    The reading thread calls `read`, or whatever reads `tapped`, and `end` in any case; the
+    writing thread calls `take` until that gives None, or `stop`.
+
+    Attributes:
+        source: What is read.
+        tapped: The same bytes; what is read of them is handed on, as far as it ascends.
+    """
+    cdef fsm_pipe pipe
+    cdef bint made
+    cdef readonly Source source
+
+    def __init__(self, Source source not None):
+        if self.made:
+            raise ValueError("a pipe is made once")
+        if fsm_pipe_init(&self.pipe, &source.src):
+            raise MemoryError
+        self.made = True
+        self.source = source
+
+    def __dealloc__(self):
+        if self.made:
+            fsm_pipe_free(&self.pipe)
+
+    @property
+    def tapped(self):
+        cdef Source twin = Source(self.source.pieces, self.source.patch, (self,))
+        twin.src.tap = &self.pipe.tap
+        return twin
+
+    def read(self, uint64_t start, uint64_t stop):
+        """Read a stretch of the source and hand it on, whole."""
+        cdef fsm_error e
+        cdef fsm_status s
+        with nogil:
+            s = fsm_pipe_read(&self.pipe, start, stop, &e)
+        if s:
+            _raise(&e)
+
+    def end(self):
+        """Nothing more will be read."""
+        fsm_pipe_end(&self.pipe)
+
+    def take(self):
+        """(offset, bytes) of the next stretch, behind all before it; None at the end.
+
+        The bytes are a view that the next call makes invalid. Waits, and lets Ctrl-C through.
+        """
+        cdef uint64_t offset
+        cdef const uint8_t *data
+        cdef size_t n
+        cdef fsm_pipe_state state = FSM_PIPE_NOT_YET
+        while state == FSM_PIPE_NOT_YET:
+            with nogil:
+                state = fsm_pipe_take(&self.pipe, 50, &offset, &data, &n)
+            PyErr_CheckSignals()
+        if state == FSM_PIPE_END:
+            return None
+        return offset, PyMemoryView_FromMemory(<char *>data, n, PyBUF_READ)
+
+    def stop(self):
+        """Nothing more will be taken: the reading thread need not wait."""
+        fsm_pipe_stop(&self.pipe)
 
 
 cdef class Spans:

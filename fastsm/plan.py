@@ -165,14 +165,21 @@ class Deferred:
     """A file's content, computed while other files are being copied.
 
     Args:
-        function: Called once, perhaps in a second thread; returns the new bytes, or None
-            to remove the file, and a warning or None. Must only read.
+        compute: Called once, perhaps in a second thread, with ``of`` or a twin of it; returns
+            the new bytes, or None to remove the file, and a warning or None. Must only read.
+        of: What it is computed from. Where the plan writes that too, the two are done
+            together, and the bytes are read once.
     """
 
-    __slots__ = ("function",)
+    __slots__ = ("compute", "of")
 
-    def __init__(self, function: Callable[[], tuple[bytes | None, str | None]]) -> None:
-        self.function = function
+    def __init__(
+        self,
+        compute: Callable[[Source | None], tuple[bytes | None, str | None]],
+        of: Source | None = None,
+    ) -> None:
+        self.compute = compute
+        self.of = of
 
 
 class Change:

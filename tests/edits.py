@@ -39,7 +39,7 @@ def retag(path: Path, *, fingerprint: bytes | None = b"new fingerprint") -> Plan
     plan.write("saved_model.pb", rewrite.source())
     if (path / "fingerprint.pb").exists():
         read(plan, "fingerprint.pb")
-        plan.write("fingerprint.pb", Deferred(lambda: (fingerprint, None)))
+        plan.write("fingerprint.pb", Deferred(lambda _: (fingerprint, None)))
     return plan
 
 

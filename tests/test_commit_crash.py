@@ -86,7 +86,7 @@ class Scenario:
             if data is None and name != "fingerprint.pb":
                 plan.remove(name)
             elif name == "fingerprint.pb":
-                plan.write(name, Deferred(lambda data=data: (data, None)))
+                plan.write(name, Deferred(lambda _, data=data: (data, None)))
             else:
                 plan.write(name, from_bytes(data))
         return commit(plan, **options)

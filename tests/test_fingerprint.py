@@ -421,7 +421,7 @@ def source_of(data: bytes) -> Source:
 def test_a_renewed_checksum_is_of_the_new_bytes(tmp_path: Path) -> None:
     deferred = renewed(tmp_path, FULL)
     assert deferred is not None
-    data, warning = deferred.function()
+    data, warning = deferred.compute(None)
     assert data is not None and warning is None
     f = Fingerprint(reader(data))
     assert f.saved_model_checksum == _core.fingerprint64(b"\x08\x02")
@@ -435,7 +435,7 @@ def test_tensorflow_2_11s_does_not_see_an_edit_beside_the_graph(tmp_path: Path) 
 def test_a_damaged_fingerprint_is_removed_with_a_word(tmp_path: Path) -> None:
     deferred = renewed(tmp_path, b"\x0a\x7f")
     assert deferred is not None
-    data, warning = deferred.function()
+    data, warning = deferred.compute(None)
     assert data is None
     assert warning is not None and "was damaged" in warning and "is removed" in warning
 
@@ -445,6 +445,6 @@ def test_a_checksum_that_cannot_be_computed_removes_it(tmp_path: Path) -> None:
     file.write_bytes(FULL)
     deferred = with_checksum(File(str(file)), source_of(b"\x12\x7f"))
     assert deferred is not None
-    data, warning = deferred.function()
+    data, warning = deferred.compute(None)
     assert data is None
     assert warning is not None and "cannot be made true" in warning

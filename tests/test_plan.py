@@ -299,7 +299,7 @@ def test_changes_say_sizes_and_untouched_runs(model: Path) -> None:
     plan = Plan(str(model))
     source = opened(plan, "saved_model.pb")
     plan.write("saved_model.pb", edited(source, 4, 5, b"long "))
-    plan.write("fingerprint.pb", Deferred(lambda: (b"", None)))
+    plan.write("fingerprint.pb", Deferred(lambda _: (b"", None)))
     plan.remove("assets/vocab.txt")
     gone, later, pb = plan.changes()
     assert (gone.name, gone.before, gone.after) == ("assets/vocab.txt", None, None)

@@ -3,6 +3,7 @@
     system     the system calls, one method each
     lock       who works on a folder; what a crash left behind
     items      the files that change, deferred content, digests
+    task       work beside the writing, in a thread of its own
     write      a source onto the disk, read back
     files      shapes a and b: one file, or one file and fingerprint.pb, in place
     tree       shape c and --out: a whole folder, exchanged or new

@@ -79,7 +79,10 @@ class Files:
             path = os.path.join(self._folder, f"{STAGED}.{i}")
             self._staged.append(path)  # before it is there: it must be cleared away
             like = item.path or item.moved_from
-            st = self._writer.put(item.new, path, item.name, like=like, check=self._check)
+            st = self._writer.put(
+                item.new, path, item.name,
+                like=like, check=self._check, beside=item.begin_beside,
+            )  # fmt: skip
             self._steps.append((item, path, st))
 
     def publish(self) -> None:

@@ -1,23 +1,24 @@
 """The files that a commit changes: where each lies, what it held, what it will hold.
 
 Deferred content and digests may read gigabytes: they are computed beside the copying,
-each in a thread of its own.
+each in a thread of its own. One that is computed from a file that is written hands on what
+it reads, so that the file is read once.
 """
 from __future__ import annotations
 
-import _thread
 import os
 
 from ..errors import RefusedError
 from ..plan import Change, Deferred, same, whole_file
 from ..source import from_bytes
 from ..text import printable
+from .task import Task
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
+    from .._core import Pipe
     from ..plan import Plan
     from ..source import File, Source
     from .system import System
@@ -26,46 +27,6 @@ if TYPE_CHECKING:
 _LARGE = 1 << 20
 
 _WINDOW = 256 << 10
-
-
-class Task:
-    """A function that is called once: in a thread from now on, or when asked."""
-
-    __slots__ = ("_error", "_function", "_lock", "_value")
-
-    def __init__(self, function: Callable[[], Any], *, now: bool) -> None:
-        self._function: Callable[[], Any] | None = function
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._lock = _thread.allocate_lock()
-        if now:
-            self._lock.acquire()
-            try:
-                _thread.start_new_thread(self._run_beside, ())
-            except RuntimeError:  # no more threads: when asked, then
-                self._lock.release()
-
-    def result(self) -> Any:
-        """What the function returned; raises what it raised."""
-        with self._lock:
-            self._run()
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-    def _run(self) -> None:
-        function, self._function = self._function, None
-        if function is not None:
-            try:
-                self._value = function()
-            except BaseException as error:
-                self._error = error
-
-    def _run_beside(self) -> None:
-        try:
-            self._run()
-        finally:
-            self._lock.release()
 
 
 class Item:
@@ -81,8 +42,8 @@ class Item:
     """
 
     __slots__ = (
-        "_after", "_before", "_deferred", "_new", "_task", "name", "old", "path",
-        "place", "warning",
+        "_after", "_before", "_deferred", "_new", "_reader", "_pipe", "_task", "name", "old",
+        "path", "place", "warning",
     )  # fmt: skip
 
     def __init__(
@@ -105,15 +66,20 @@ class Item:
         self._task: Task | None = None
         self._before: Task | None = None
         self._after: Task | None = None
-        self._deferred = isinstance(content, Deferred)
+        self._deferred = content if isinstance(content, Deferred) else None
+        self._reader: Item | None = None
+        self._pipe: Pipe | None = None
         if isinstance(content, Deferred):
-            self._task = Task(content.function, now=beside)
+            self._task = Task(self._compute)
         else:
             self._new = content
         if digests and old is not None:
-            self._before = Task(lambda: state(old.source()), now=beside)
-        if digests and not self._deferred:
-            self._after = Task(lambda: state(self._new), now=beside)
+            self._before = Task(lambda: state(old.source()))
+        if digests and self._deferred is None:
+            self._after = Task(lambda: state(self._new))
+        for task in (self._before, self._after):
+            if beside and task is not None:
+                task.begin()
 
     @property
     def new(self) -> Source | None:
@@ -124,6 +90,45 @@ class Item:
             if data is not None:
                 self._new = from_bytes(data)
         return self._new
+
+    def begin(self, pipe: Pipe | None = None) -> bool:
+        """Let deferred content be computed in a thread of its own from now on.
+
+        Args:
+            pipe: Over what it is computed from: hands on what is read of that.
+
+        Returns:
+            Whether there is such a thread now; only then the pipe will be ended.
+        """
+        if self._task is None:
+            return False
+        self._pipe = pipe
+        begun = self._task.begin()
+        if not begun:
+            self._pipe = None
+        return begun
+
+    def is_read_by(self, item: Item) -> bool:
+        """Whether another item is computed from this one's new content; then `begin_beside`
+        begins it."""
+        if item._deferred is None or self._new is None or item._deferred.of is not self._new:
+            return False
+        self._reader = item
+        return True
+
+    def begin_beside(self, pipe: Pipe | None) -> bool:
+        """Begin what is computed from this file's new content, if anything is."""
+        return self._reader is not None and self._reader.begin(pipe)
+
+    def _compute(self) -> tuple[bytes | None, str | None]:
+        assert self._deferred is not None
+        pipe = self._pipe
+        if pipe is None:
+            return self._deferred.compute(self._deferred.of)
+        try:
+            return self._deferred.compute(pipe.tapped)
+        finally:
+            pipe.end()
 
     @property
     def size(self) -> int:
@@ -140,7 +145,7 @@ class Item:
         """Whether it comes out as it was: then it is not touched."""
         if self.new is None or self.old is None:
             return self.new is None and self.old is None
-        return self._deferred and same(self.old.source(), self.new)
+        return self._deferred is not None and same(self.old.source(), self.new)
 
     def change(self) -> Change:
         """What becomes of it, for the report."""
@@ -207,7 +212,17 @@ def items_of(plan: Plan, system: System, *, elsewhere: bool, digests: bool) -> l
                 raise RefusedError(plan.path, problem) from None
         place = _place(plan, system, name, content is None, elsewhere)
         items.append(Item(name, path, place, old, content, beside=beside, digests=digests))
+    if beside:
+        _begin(items)
     return items
+
+
+def _begin(items: list[Item]) -> None:
+    """Begin with deferred content; but what is computed from a file that is written waits
+    for that, to read it together."""
+    for item in items:
+        if not any(other.is_read_by(item) for other in items):
+            item.begin()
 
 
 def _place(plan: Plan, system: System, name: str, goes: bool, elsewhere: bool) -> str:

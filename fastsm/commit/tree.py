@@ -268,7 +268,10 @@ class Tree:
         new = self._new(item.place)
         whole = item.path if item.stays() else item.moved_from
         if whole is None:
-            self._writer.put(item.new, new, item.name, like=item.path, check=self._check)
+            self._writer.put(
+                item.new, new, item.name,
+                like=item.path, check=self._check, beside=item.begin_beside,
+            )  # fmt: skip
         elif not self._may_share(whole) or not self._shares(
             _Entry(whole, item.place, self._writer.system.stat(whole), None)
         ):

@@ -32,8 +32,9 @@ def with_checksum(file: File, source: Source) -> Deferred | None:
     """
     # TensorFlow 2.11's hash of the graph does not see the rest.
     return _renewed(
-        file, lambda old: not old.covers_graph_only, lambda: {CHECKSUM: checksum(source)}
-    )
+        file, source,
+        lambda old: not old.covers_graph_only, lambda new: {CHECKSUM: checksum(new)},
+    )  # fmt: skip
 
 
 def with_checkpoint(file: File, index: Source) -> Deferred | None:
@@ -44,14 +45,16 @@ def with_checkpoint(file: File, index: Source) -> Deferred | None:
     """
     # A fingerprint without that hash says nothing of the variables.
     return _renewed(
-        file, lambda old: old.checkpoint_hash != 0, lambda: {CHECKPOINT: checkpoint_hash(index)}
-    )
+        file, index,
+        lambda old: old.checkpoint_hash != 0, lambda new: {CHECKPOINT: checkpoint_hash(new)},
+    )  # fmt: skip
 
 
 def _renewed(
     file: File,
+    source: Source,
     sees: Callable[[Fingerprint], bool],
-    hashes: Callable[[], dict[int, int]],
+    hashes: Callable[[Source], dict[int, int]],
 ) -> Deferred | None:
     reader = Reader(
         from_bytes(file.source().read(0, min(file.identity.size, MAX_SIZE))), file.path
@@ -60,17 +63,17 @@ def _renewed(
         old = Fingerprint(reader)
     except FormatError as e:
         damage = f"{NAME} was damaged ({e.problem}) and is removed"
-        return Deferred(lambda: (None, damage))
+        return Deferred(lambda _: (None, damage))
     if not sees(old):
         return None
 
-    def compute() -> tuple[bytes | None, str | None]:
+    def compute(new: Source | None) -> tuple[bytes | None, str | None]:
         try:
-            return rewritten(reader, hashes()), None
+            return rewritten(reader, hashes(new or source)), None
         except CoreError as e:
             return None, f"{NAME} cannot be made true ({e}) and is removed"
 
-    return Deferred(compute)
+    return Deferred(compute, source)
 
 
 def rewritten(reader: Reader, hashes: dict[int, int]) -> bytes:
