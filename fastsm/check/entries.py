@@ -203,13 +203,12 @@ def _check_shards(
         report.skip("shards: the header does not tell how many there are, so not their names")
         return {}
     found: dict[int, list[Entry]] = {}
-    missing = False
     for shard, entries in sorted(shards.items()):
         file = name(bundle.shard_name(shard))
         try:
             n_bytes = open_shard(bundle, shard).identity.size
         except MissingError as e:
-            missing = True
+            sound = False
             n = counted(len(entries), "tensor")
             report.add("shard-missing", file, f"{e.problem}; lost: {n}", seen=len(entries))
             continue
@@ -223,7 +222,8 @@ def _check_shards(
         found[shard] = inside
         report.count("shards")
         report.count("shard_bytes", n_bytes)
-    if not missing:
+    # A shard that damage hides the use of is no stray: taking it away would lose its tensors.
+    if sound:
         for stray in bundle.stray_shards():
             report.add("stray-shard", name(stray), "named as a shard; no entry lies in it")
     return found

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     Severity = Literal["error", "warning", "note"]
 
 #: Gravest first. An error: some loader fails, or computes with other numbers than were
-#: saved. A warning: it loads, but something is not as its writer left it. A note: worth
-#: knowing, and no fault.
+#: saved, or what says where the numbers are is damaged. A warning: it loads, but something
+#: is not as its writer left it. A note: worth knowing, and no fault.
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 _REPAIR = "fastsm repair {path} --only {id}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .report import Report
 
     Extents = tuple[tuple[int, int], ...]
+    Box = list[tuple[int, int]]
 
 #: Of one variable so many pairs of slices are held against each other; a hundred thousand
 #: slices along one axis need as many.
@@ -91,14 +92,14 @@ class _Variable:
     def check(
         self, listed: list[Extents], index: BundleIndex, slice_rows: dict[bytes, int]
     ) -> None:
-        boxes = []
+        boxes: list[tuple[Box, Extents]] = []
         sound = all(n >= 0 for n in self.shape)
         for extents in listed:
             box = self._box(extents) if sound else None
             if box is None:
                 sound = False
                 continue
-            boxes.append(box)
+            boxes.append((box, extents))
             row = slice_rows.get(_core.slice_key(self.key, extents))
             if row is None:
                 self.add("slice-missing", extents, "listed, and not in the index")
@@ -108,9 +109,9 @@ class _Variable:
                     words = f"stored as {dtypes.name(dtype)} {list(shape or ())}"
                     self.add("slice-shape", extents, f"{words}, which is not what it covers")
         if sound and not self._overlaps(boxes):
-            self._check_cover(boxes)
+            self._check_cover([box for box, _ in boxes])
 
-    def _box(self, extents: Extents) -> list[tuple[int, int]] | None:
+    def _box(self, extents: Extents) -> Box | None:
         """(start, end) in each dimension, or None with a finding."""
         if len(extents) != len(self.shape):
             words = f"of rank {len(extents)}, and the variable of rank {len(self.shape)}"
@@ -127,53 +128,47 @@ class _Variable:
                 box.append((start, start + length))
         return box
 
-    def _overlaps(self, boxes: list[list[tuple[int, int]]]) -> bool:
-        """Whether two boxes share an element, with a finding for each such box."""
+    def _overlaps(self, boxes: list[tuple[Box, Extents]]) -> bool:
+        """Whether two slices share an element, with a finding for each such slice."""
         if not self.shape or len(boxes) < 2:
             if len(boxes) > 1:
                 self.add("slice-overlap", None, f"a scalar in {counted(len(boxes), 'slice')}")
             return len(boxes) > 1
-        # Sweep along the axis that is cut into the most pieces: few boxes stand side by side.
+        # Sweep along the axis that is cut into the most pieces: few slices stand side by side.
         axes = range(len(self.shape))
-        axis = max(axes, key=lambda d: len({box[d] for box in boxes}))
-        boxes = sorted(boxes, key=lambda box: box[axis])
-        open_boxes: list[list[tuple[int, int]]] = []
+        axis = max(axes, key=lambda d: len({box[d] for box, _ in boxes}))
+        open_boxes: list[tuple[Box, Extents]] = []
         pairs = MAX_PAIRS
         found = False
-        for box in boxes:
-            open_boxes = [b for b in open_boxes if b[axis][1] > box[axis][0]]
+        for box, extents in sorted(boxes, key=lambda b: b[0][axis]):
+            open_boxes = [b for b in open_boxes if b[0][axis][1] > box[axis][0]]
             pairs -= len(open_boxes)
             if pairs < 0:
                 self.report.skip(f"{printable(self.key)}: whether its many slices overlap")
                 return found
-            other = next((b for b in open_boxes if _share(b, box)), None)
+            other = next((b for b in open_boxes if _share(b[0], box)), None)
             if other is not None:
                 found = True
-                same = "is listed twice" if other == box else f"overlaps {_words(other)}"
-                self.add(
-                    "slice-overlap", tuple((start, end - start) for start, end in box), same
-                )
-            open_boxes.append(box)
+                same = other[0] == box
+                words = "is listed twice" if same else f"overlaps {extent_words(other[1])}"
+                self.add("slice-overlap", extents, words)
+            open_boxes.append((box, extents))
         return found
 
-    def _check_cover(self, boxes: list[list[tuple[int, int]]]) -> None:
-        """That boxes which do not overlap cover all: their elements are as many."""
+    def _check_cover(self, boxes: list[Box]) -> None:
+        """That slices which do not overlap cover all: their elements are as many."""
         covered, elements = sum(map(_volume, boxes)), _volume([(0, n) for n in self.shape])
         if covered != elements:
             words = f"{counted(len(boxes), 'slice')} cover {count(covered)} of {count(elements)}"
             self.add("slice-missing", None, f"{words} elements")
 
 
-def _share(a: list[tuple[int, int]], b: list[tuple[int, int]]) -> bool:
+def _share(a: Box, b: Box) -> bool:
     return all(x[0] < y[1] and y[0] < x[1] for x, y in zip(a, b, strict=True))
 
 
-def _volume(box: list[tuple[int, int]]) -> int:
+def _volume(box: Box) -> int:
     n = 1
     for start, end in box:
         n *= end - start
     return n
-
-
-def _words(box: list[tuple[int, int]]) -> str:
-    return extent_words(tuple((start, end - start) for start, end in box))

@@ -252,6 +252,22 @@ class Oracle:
         """
         self._data("save_slices", prefix, dict(how))
 
+    def save_bases(self, folder: StrPath) -> None:
+        """The bundles that tests/damage.py damages, a folder each."""
+        self._data("save_bases", folder)
+
+    def read_all(self, prefix: StrPath) -> tuple[Verdict, dict[str, Tensor]]:
+        """What tf.train.load_checkpoint lists and reads, variants aside; all or an error."""
+        verdict, rows = self._ask("read_all", prefix)
+        return verdict, _tensors(rows or {})
+
+    def restore_all(
+        self, prefix: StrPath, dtypes: Mapping[str, str]
+    ) -> tuple[Verdict, dict[str, Tensor]]:
+        """What RestoreV2 reads, told keys and dtypes; all or an error."""
+        verdict, rows = self._ask("restore_all", prefix, dict(dtypes))
+        return verdict, _tensors(rows or {})
+
     def latest_checkpoint(self, folder: StrPath) -> str | None:
         """``tf.train.latest_checkpoint``."""
         return self._data("latest_checkpoint", folder)
