@@ -77,7 +77,7 @@ cdef extern from "fsm_pipe.h" nogil:
     fsm_status fsm_pipe_read(fsm_pipe *pipe, uint64_t start, uint64_t end, fsm_error *e)
     void fsm_pipe_end(fsm_pipe *pipe)
     fsm_pipe_state fsm_pipe_take(fsm_pipe *pipe, unsigned milliseconds, uint64_t *offset,
-                                   const uint8_t **bytes, size_t *n)
+                                 const uint8_t **bytes, size_t *n)
     void fsm_pipe_stop(fsm_pipe *pipe)
 
 cdef extern from "fsm_encode.h" nogil:
