@@ -139,13 +139,16 @@ def _commit(
     if plan.empty and out is None and receipt is None:
         return Committed(plan, plan.path, [], writer.warnings)
 
+    items: list[Item] = []
     lock = FolderLock(system, plan.folder, plan.path, shared=out is not None or dry_run)
     try:
         if not lock.held:
             writer.warnings.append("no locks here: let nobody else edit the model meanwhile")
         _check_unchanged(writer, lock)
         digests = not dry_run and (backup is not None or receipt is not None)
-        items = items_of(plan, system, elsewhere=out is not None, digests=digests)
+        items = items_of(
+            plan, system, elsewhere=out is not None, digests=digests, dry_run=dry_run
+        )
         shape = _shape(writer, items, out, link, check)
         writer.check_space(*shape.space())
         if not dry_run:
@@ -153,6 +156,8 @@ def _commit(
         written = sorted((item.change() for item in items if not item.stays()), key=_name)
         warnings = writer.warnings + warnings_of(items)
     finally:
+        for item in items:
+            item.let_go()
         lock.release()
     return Committed(plan, plan.path if out is None else out, written, warnings)
 

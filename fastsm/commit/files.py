@@ -81,7 +81,7 @@ class Files:
             like = item.path or item.moved_from
             st = self._writer.put(
                 item.new, path, item.name,
-                like=like, check=self._check, beside=item.begin_beside,
+                like=like, check=self._check, pipe=item.pipe,
             )  # fmt: skip
             self._steps.append((item, path, st))
 

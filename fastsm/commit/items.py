@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 
+from .._core import Pipe
 from ..errors import RefusedError
 from ..plan import Change, Deferred, same, whole_file
 from ..source import from_bytes
 from ..text import printable
 from .task import Task
+from .write import read_by_another
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .._core import Pipe
     from ..plan import Plan
     from ..source import File, Source
     from .system import System
@@ -39,11 +40,13 @@ class Item:
         old: The file as it was, None when it is new.
         path: Where it is, None when it is new.
         warning: What its deferred content had to say.
+        pipe: Hands on what another thread reads of its new content, or None. Must be
+            stopped in the end.
     """
 
     __slots__ = (
-        "_after", "_before", "_deferred", "_new", "_reader", "_pipe", "_task", "name", "old",
-        "path", "place", "warning",
+        "_after", "_before", "_deferred", "_new", "_pipe", "_task", "name", "old", "path",
+        "pipe", "place", "warning",
     )  # fmt: skip
 
     def __init__(
@@ -67,8 +70,8 @@ class Item:
         self._before: Task | None = None
         self._after: Task | None = None
         self._deferred = content if isinstance(content, Deferred) else None
-        self._reader: Item | None = None
-        self._pipe: Pipe | None = None
+        self.pipe: Pipe | None = None
+        self._pipe: Pipe | None = None  # of the item that this one is computed from
         if isinstance(content, Deferred):
             self._task = Task(self._compute)
         else:
@@ -91,44 +94,33 @@ class Item:
                 self._new = from_bytes(data)
         return self._new
 
-    def begin(self, pipe: Pipe | None = None) -> bool:
+    def begin(self, items: list[Item], *, hand_on: bool) -> None:
         """Let deferred content be computed in a thread of its own from now on.
 
         Args:
-            pipe: Over what it is computed from: hands on what is read of that.
-
-        Returns:
-            Whether there is such a thread now; only then the pipe will be ended.
+            items: Those of the commit: one of them may be what it is computed from.
+            hand_on: Whether to hand on what is read of that, by its `pipe`.
         """
         if self._task is None:
-            return False
-        self._pipe = pipe
-        begun = self._task.begin()
-        if not begun:
+            return
+        of = self._deferred.of if self._deferred is not None else None
+        for item in items:
+            if hand_on and item._new is of is not None and read_by_another(of):
+                self._pipe = item.pipe = Pipe(of)
+        if not self._task.begin():
+            for item in items:
+                if item.pipe is self._pipe:
+                    item.pipe = None
             self._pipe = None
-        return begun
-
-    def is_read_by(self, item: Item) -> bool:
-        """Whether another item is computed from this one's new content; then `begin_beside`
-        begins it."""
-        if item._deferred is None or self._new is None or item._deferred.of is not self._new:
-            return False
-        self._reader = item
-        return True
-
-    def begin_beside(self, pipe: Pipe | None) -> bool:
-        """Begin what is computed from this file's new content, if anything is."""
-        return self._reader is not None and self._reader.begin(pipe)
 
     def _compute(self) -> tuple[bytes | None, str | None]:
         assert self._deferred is not None
-        pipe = self._pipe
-        if pipe is None:
+        if self._pipe is None:
             return self._deferred.compute(self._deferred.of)
         try:
-            return self._deferred.compute(pipe.tapped)
+            return self._deferred.compute(self._pipe.tapped)
         finally:
-            pipe.end()
+            self._pipe.end()
 
     @property
     def size(self) -> int:
@@ -146,6 +138,11 @@ class Item:
         if self.new is None or self.old is None:
             return self.new is None and self.old is None
         return self._deferred is not None and same(self.old.source(), self.new)
+
+    def let_go(self) -> None:
+        """Nothing more is wanted: no thread waits for who would write what it read."""
+        if self.pipe is not None:
+            self.pipe.stop()
 
     def change(self) -> Change:
         """What becomes of it, for the report."""
@@ -185,12 +182,18 @@ def warnings_of(items: list[Item]) -> list[str]:
     return [item.warning for item in items if item.warning]
 
 
-def items_of(plan: Plan, system: System, *, elsewhere: bool, digests: bool) -> list[Item]:
+def items_of(
+    plan: Plan, system: System, *, elsewhere: bool, digests: bool, dry_run: bool
+) -> list[Item]:
     """The plan's files in the order to write them: known, deferred, to be removed.
+
+    What takes long is begun, in threads: `let_go` of the items in the end.
 
     Args:
         elsewhere: The model is written to another folder, where links that lead out of
             it become real files.
+        digests: Whether a record wants them.
+        dry_run: Nothing will be written.
 
     Raises:
         RefusedError: A file lies outside the model, through a link.
@@ -212,17 +215,10 @@ def items_of(plan: Plan, system: System, *, elsewhere: bool, digests: bool) -> l
                 raise RefusedError(plan.path, problem) from None
         place = _place(plan, system, name, content is None, elsewhere)
         items.append(Item(name, path, place, old, content, beside=beside, digests=digests))
-    if beside:
-        _begin(items)
-    return items
-
-
-def _begin(items: list[Item]) -> None:
-    """Begin with deferred content; but what is computed from a file that is written waits
-    for that, to read it together."""
     for item in items:
-        if not any(other.is_read_by(item) for other in items):
-            item.begin()
+        if beside:
+            item.begin(items, hand_on=not dry_run)
+    return items
 
 
 def _place(plan: Plan, system: System, name: str, goes: bool, elsewhere: bool) -> str:

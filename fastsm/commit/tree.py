@@ -270,7 +270,7 @@ class Tree:
         if whole is None:
             self._writer.put(
                 item.new, new, item.name,
-                like=item.path, check=self._check, beside=item.begin_beside,
+                like=item.path, check=self._check, pipe=item.pipe,
             )  # fmt: skip
         elif not self._may_share(whole) or not self._shares(
             _Entry(whole, item.place, self._writer.system.stat(whole), None)

@@ -31,11 +31,12 @@ _LONG = 1 << 20
 # The most that one call copies, so that progress and Ctrl-C come through.
 _STRIDE = 64 << 20
 
-# A run that moves by whole pages is what the kernel copies well: page to page.
+# Then it copies page to page.
 _PAGE = 4096
 
 # A stretch this long is worth a second thread, which reads while this one writes: 0.65 of
-# cp's time for 1.9 GB on ext4, against 1.0 in one thread.
+# cp's time for 1.9 GB on ext4, against 1.0 in one thread. Of a shorter one, waiting for
+# each other takes what that saves.
 _AHEAD = 32 << 20
 
 # Copied runs are compared at this many bytes of either end.
@@ -101,7 +102,7 @@ class Writer:
         *,
         like: str | None,
         check: Callable[[str, Source], object] | None = None,
-        beside: Callable[[Pipe | None], bool] | None = None,
+        pipe: Pipe | None = None,
         times: bool = False,
     ) -> os.stat_result:
         """Write a new file, sync it, read it back; what it is now.
@@ -110,8 +111,7 @@ class Writer:
             name: What the model calls it.
             like: A file whose owner, mode and extended attributes it gets.
             check: Called with the name and the staged file, raises when that is wrong.
-            beside: Begins a thread that reads the source as well, for reasons of its own, and
-                hands on what it reads; says whether it does.
+            pipe: From a thread that reads the source as well, for reasons of its own.
             times: Whether it gets the times of ``like`` as well.
 
         Raises:
@@ -121,7 +121,7 @@ class Writer:
         system = self.system
         fd = system.create(path, 0o666 if like is None else 0o600)
         try:
-            self._fill(fd, source, beside)
+            self._fill(fd, source, pipe)
             if like is not None:
                 self.keep_attributes(like, system.stat(like), fd, times=times)
             if self.sync:
@@ -245,22 +245,14 @@ class Writer:
                 on_disk="old",
             )
 
-    def _fill(
-        self, fd: int, source: Source, beside: Callable[[Pipe | None], bool] | None
-    ) -> None:
+    def _fill(self, fd: int, source: Source, pipe: Pipe | None) -> None:
         if source.size >= _LONG:
             self._allowed(self.system.allocate, fd, source.size)
         self._begun = 0  # everything before is on its way to the disk
-        runs = [
-            (start, length, origin, file)
-            for start, length, origin, file in pieces(source)
-            if file != PATCH and length >= _LONG and (start - origin) % _PAGE == 0
-        ]
         at = 0  # everything before has been written
-        pipe = None if runs or beside is None or source.size < _LONG else Pipe(source)
-        if beside is not None and beside(pipe) and pipe is not None:
+        if pipe is not None:
             at = self._receive(fd, source, pipe, at)
-        for start, length, origin, file in runs:
+        for start, length, origin, file in kernel_runs(source) if at == 0 else ():
             self._gather(fd, source, at, start)
             at = start + self._copy(fd, file, origin, length)
             self._begin_sync(fd, at)
@@ -336,6 +328,20 @@ class Writer:
         if self._progress is not None:
             # Deferred content and backups are small, and were not counted before.
             self._progress(min(self._done, self.total), self.total)
+
+
+def kernel_runs(source: Source) -> list[tuple[int, int, int, int]]:
+    """The pieces of a source that the kernel copies well: long, and moved by whole pages."""
+    return [
+        (start, length, origin, file)
+        for start, length, origin, file in pieces(source)
+        if file != PATCH and length >= _LONG and (start - origin) % _PAGE == 0
+    ]
+
+
+def read_by_another(source: Source) -> bool:
+    """Whether a source is written faster from what another thread reads."""
+    return source.size >= _AHEAD and not kernel_runs(source)
 
 
 def _read(pipe: Pipe, start: int, end: int) -> None:
