@@ -5,16 +5,19 @@ Damage has a file of its own, test_damage.py.
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import fastsm
+from fastsm.check import tensors
 from fastsm.check.report import MAX_FINDINGS, Report
 from fastsm.check.rules import RULES, SEVERITIES
 from fastsm.cli import main
@@ -157,6 +160,43 @@ def test_an_interrupt_is_heard(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fastsm.verify(ranker(tmp_path), progress=stop)
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every tensor in pieces of 64 bytes, and four threads for them."""
+    monkeypatch.setattr(tensors, "JOB", 64)
+    monkeypatch.setattr(tensors, "THREADED", 0)
+    monkeypatch.setattr(tensors, "_cpus", lambda: 4)
+
+
+def test_threads_and_pieces_find_the_same(tmp_path: Path, threads: None) -> None:
+    path = ranker(tmp_path)
+    told: list[int] = []
+    report = fastsm.verify(path, progress=lambda done, total: told.append(done))
+    assert report.ok and told == sorted(told) and told[-1] == report.checked["shard_bytes"]
+    shard = path / "variables" / "variables.data-00000-of-00001"
+    data = bytearray(shard.read_bytes())
+    for at in (0, 700, 1800, len(data) - 1):
+        data[at] ^= 1
+        shard.write_bytes(data)
+        [damaged] = [f for f in fastsm.verify(path).findings if f.file.endswith("of-00001")]
+        assert damaged.offset is not None and damaged.size is not None
+        assert damaged.offset <= at < damaged.offset + damaged.size
+        data[at] ^= 1
+
+
+def test_an_interrupt_stops_the_threads(tmp_path: Path, threads: None) -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    before = _thread._count()
+    with pytest.raises(KeyboardInterrupt):
+        fastsm.verify(ranker(tmp_path), progress=stop)
+    deadline = time.monotonic() + 5
+    while _thread._count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)  # released, and about to end
+    assert _thread._count() == before
 
 
 def test_findings_are_bounded_and_counted() -> None:
