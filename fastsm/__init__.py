@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .errors import RefusedError as RefusedError
     from .errors import UnsupportedError as UnsupportedError
     from .errors import UsageError as UsageError
+    from .model import Checkpoint as Checkpoint
     from .model import SavedModel as SavedModel
     from .model import open as open
     from .verbs.dedupe import dedupe as dedupe
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .verbs.undo import undo as undo
 
 _HOMES = {
-    "open": "model", "SavedModel": "model",
+    "open": "model", "SavedModel": "model", "Checkpoint": "model",
     "retag": "verbs.retag", "dedupe": "verbs.dedupe", "undo": "verbs.undo",
     "repair": "verbs.repair", "EditResult": "verbs.editing",
     "verify": "check.verify", "Finding": "check.report", "Report": "check.report",

@@ -70,8 +70,8 @@ def nothing_in(folder: str) -> FormatError | UnsupportedError:
             below.append(entry)
     if not below:
         hint = None
-        if any(e.endswith((".index", ".meta")) for e in os.listdir(folder)):
-            hint = "There is a checkpoint here, without a SavedModel around it."
+        if any(e.endswith(".meta") for e in os.listdir(folder)):
+            hint = "There is a graph here (.meta), and no checkpoint that belongs to it."
         return FormatError(folder, "no saved_model.pb or saved_model.pbtxt here", hint=hint)
     numbers = all(e.isdigit() for e in below)
     below.sort(key=lambda e: (int(e) if e.isdigit() else 0, e))

@@ -70,6 +70,14 @@ class Located:
         return from_bytes(to_binary(self.file.source().read(0, size), self.file_path))
 
 
+def is_model(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a SavedModel's file in a folder, or the path is of one."""
+    name = os.fspath(path)
+    if os.path.basename(name) in FILES.values():
+        return True
+    return any(os.path.lexists(os.path.join(name, file)) for file in FILES.values())
+
+
 def locate(path: str | os.PathLike[str]) -> Located:
     """Find the SavedModel in a folder, or in the file inside it.
 
@@ -118,16 +126,6 @@ def _from_file(name: str) -> Located:
     if base.endswith(_ARCHIVES):
         raise UnsupportedError(name, "is an archive: extract it first")
     raise diagnose.not_a_model(name)
-
-
-def checkpoint_prefix(path: str | os.PathLike[str]) -> str | None:
-    """The prefix of the checkpoint that a path names, by itself or by its .index; else None."""
-    name = os.fspath(path)
-    if name.endswith(".index") and os.path.isfile(name):
-        return name[: -len(".index")]
-    if not os.path.lexists(name) and os.path.lexists(name + ".index"):
-        return name
-    return None
 
 
 #: A walk stops after this many entries: a model has thousands of files at most, and a

@@ -13,9 +13,9 @@ from .errors import (
     MissingError,
     RefusedError,
 )
-from .locate import CHUNKED, Located, locate
+from .locate import CHUNKED, Located, is_model, locate
 from .source import LEN, File, Reader
-from .text import count, printable, tag_set
+from .text import count, counted, printable, tag_set
 from .views import MAX_META_GRAPHS, MetaGraph
 
 TYPE_CHECKING = False
@@ -26,24 +26,29 @@ if TYPE_CHECKING:
 
     from ._core import Source
     from .bundle import Summary
+    from .bundle.find import Found
     from .bundle.variables import Variables
     from .fingerprint import Fingerprint
     from .fingerprint.hashes import Check
     from .views import Signature
 
 
-def open(path: str | os.PathLike[str]) -> SavedModel:
-    """Open a SavedModel: its folder, or the saved_model.pb inside it.
+def open(path: str | os.PathLike[str]) -> SavedModel | Checkpoint:
+    """Open a SavedModel: its folder, or the saved_model.pb inside it. Or a checkpoint: its
+    prefix (``ckpt/model-10``), its index file, or a folder of them: then the newest.
 
     Nothing but the outline of the file is read; the rest is when it is touched.
 
     Returns:
-        The model; a context manager, though nothing is lost by not closing it.
+        A SavedModel, or for a checkpoint a Checkpoint; a context manager, though nothing is
+        lost by not closing it.
 
     Raises:
         MissingError: Nothing is there.
-        FormatError: What is there is no SavedModel, or a damaged one.
-        UnsupportedError: An archive, a URL, a .cpb, a .pbtxt with unknown fields.
+        FormatError: What is there is neither, or a damaged one.
+        AmbiguousError: A folder of several checkpoints, none of them named as the newest.
+        UnsupportedError: An archive, a URL, a .cpb, a .pbtxt with unknown fields, a checkpoint
+            of the V1 format.
 
     Example:
         >>> import fastsm
@@ -53,6 +58,12 @@ def open(path: str | os.PathLike[str]) -> SavedModel:
         >>> model.signatures["serving_default"].outputs["score"]
         TensorInfo(name='StatefulPartitionedCall_1:0', dtype='float32', shape=(None,))
     """
+    if not is_model(path):
+        from .bundle.find import find
+
+        found = find(path)
+        if found:
+            return Checkpoint(os.fspath(path), found)
     return SavedModel(locate(path))
 
 
@@ -289,4 +300,76 @@ class SavedModel:
             "path": self.path,
             "format": self.format,
             "meta_graphs": [g.to_dict() for g in self.meta_graphs],
+        }
+
+
+class Checkpoint:
+    """A checkpoint that no SavedModel is around, read when it is touched.
+
+    Attributes:
+        path: As the caller named it.
+        prefix: Its files' common name, ``ckpt/model-10``.
+        notes: What a person should know of how it was found.
+    """
+
+    def __init__(self, path: str, found: Found) -> None:
+        from .bundle.opened import Bundle
+        from .bundle.variables import Variables
+
+        self.path = path
+        self.prefix = found.prefix
+        self.notes = found.notes
+        self._variables: Variables | None = Variables(Bundle.open(found.prefix, path=path))
+
+    @property
+    def variables(self) -> Variables:
+        """Its tensors, by key. A closed checkpoint has none to give: ValueError."""
+        if self._variables is None:
+            raise ValueError(f"{self.path}: the checkpoint is closed")
+        return self._variables
+
+    @property
+    def variables_summary(self) -> Summary:
+        """Its variables counted, from the index alone."""
+        return bundle.Summary(self.variables.index)
+
+    def close(self) -> None:
+        """Let go of the files; arrays that lie in them stay."""
+        self._variables = None
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Checkpoint {printable(self.prefix)}: {counted(len(self.variables), 'tensor')}>"
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two say the same of the same keys: dtype, shape, size and checksum."""
+        if not isinstance(other, Checkpoint):
+            return NotImplemented
+        return self._content() == other._content()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _content(self) -> list[tuple[Any, ...]]:
+        out = []
+        for v in self.variables.values():
+            parts = [(p.extents, p.crc32c) for p in v.slices]
+            out.append((v.key, v.dtype, v.shape, v.nbytes, v.crc32c, parts))
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a person would want to see of it, as plain values."""
+        return {
+            "path": self.path,
+            "prefix": self.prefix,
+            "variables": [v.to_dict() for v in self.variables.values()],
         }

@@ -174,6 +174,9 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
     "command",
     [
         "show examples/ranker/1 --json",
+        "show examples/ranker/1/variables/variables --json",
+        "variables examples/ranker/1 --json",
+        "variables examples/ranker/1 taste/bias --json",
         "show examples/tagger/1 --json --functions --ops --signature serving_default",
         "show examples/ranker/1 --json --fingerprint",
         "show examples/ranker/1 --json --tags nope",

@@ -64,9 +64,9 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     assert "no saved_model.pb or saved_model.pbtxt here" in wrong(tmp_path, fastsm.FormatError)
 
 
-def test_a_checkpoint_without_a_model(tmp_path: Path) -> None:
-    (tmp_path / "ckpt-1.index").write_bytes(b"")
-    assert "There is a checkpoint here" in wrong(tmp_path, fastsm.FormatError)
+def test_a_graph_without_its_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "ckpt-1.meta").write_bytes(b"")
+    assert "There is a graph here (.meta)" in wrong(tmp_path, fastsm.FormatError)
 
 
 @pytest.mark.parametrize("name", ["m.tar.gz", "m.zip", "m.tgz"])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 from ..bundle import OBJECT_GRAPH_KEY
+from ..bundle.find import find
 from ..bundle.opened import Bundle
 from ..errors import CoreError, FormatError
-from ..locate import Located, checkpoint_prefix, locate
+from ..locate import Located, is_model, locate
 from ..model import SavedModel
 from ..source import File
 from ..text import counted, printable
@@ -62,9 +63,9 @@ def verify(
         [('doubled-weights', 'note')]
     """
     report = Report(os.fspath(path))
-    prefix = checkpoint_prefix(path)
-    if prefix is not None:
-        _check_checkpoint(report, prefix, quick, progress)
+    checkpoint = None if is_model(path) else find(path)
+    if checkpoint is not None:
+        _check_checkpoint(report, checkpoint.prefix, quick, progress)
     else:
         _check_model(report, locate(path), quick, progress)
     report.sort()

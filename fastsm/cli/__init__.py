@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: Verb -> the module in this folder, and one line of help.
 VERBS = {
     "show": ("show", "what is in a model: meta graphs, tags, signatures, files"),
+    "variables": ("variables", "the tensors of a model or a checkpoint, or the values of one"),
     "verify": ("verify", "whether it is what was saved: checksums, and what must agree"),
     "retag": ("retag", "change the tag set by which loaders find a meta graph"),
     "dedupe": ("dedupe", "let variables that are stored twice share their bytes"),
@@ -197,7 +198,8 @@ def _parse(verb: str, module: ModuleType, words: list[str]) -> Arguments:
     for flags, how in [*module.OPTIONS, *COMMON]:
         known += parser.add_argument(*flags, **how).option_strings
     arguments = Arguments()
-    _, unknown = parser.parse_known_args(words, namespace=arguments)
+    # Intermixed: a word that may be left out can still come behind an option.
+    _, unknown = parser.parse_known_intermixed_args(words, namespace=arguments)
     if unknown:
         import difflib
 

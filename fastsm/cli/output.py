@@ -15,7 +15,7 @@ except ImportError:  # another Python
 
 
 def to_json(value: Any, indent: str = "\n") -> str:
-    """Plain values (dict, list, str, int, bool, None) as indented JSON."""
+    """Plain values (dict, list, str, int, float, bool, None) as indented JSON."""
     if value is None:
         return "null"
     if value is True or value is False:
@@ -24,6 +24,9 @@ def to_json(value: Any, indent: str = "\n") -> str:
         return _quote(value)
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, float):  # JSON has neither NaN nor infinities
+        text = repr(value)
+        return text if value - value == 0 else _quote(text)
     inner = indent + "  "
     if isinstance(value, dict):
         if not value:
@@ -33,7 +36,7 @@ def to_json(value: Any, indent: str = "\n") -> str:
     if isinstance(value, (list, tuple)):
         if not value:
             return "[]"
-        if all(v is None or isinstance(v, (int, str)) for v in value) and len(value) <= 16:
+        if all(v is None or isinstance(v, (int, float, str)) for v in value) and len(value) <= 16:
             return "[" + ", ".join(to_json(v) for v in value) + "]"
         return "[" + inner + ("," + inner).join(to_json(v, inner) for v in value) + indent + "]"
     raise TypeError(f"not plain: {type(value).__name__}")

@@ -14,7 +14,7 @@ from ..bundle import is_doubling
 from ..errors import FormatError, MissingError, UsageError
 from ..locate import entries
 from ..model import SavedModel
-from ..model import open as open_model
+from ..model import open as open_any
 from ..text import counted, printable, serving_flag, serving_words, size, tag_set
 
 TYPE_CHECKING = False
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
+    from ..bundle import Summary
     from ..views import MetaGraph
     from . import Arguments, Option
 
@@ -68,8 +69,14 @@ def run(args: Arguments) -> int:
         or (args.signature_def is not None)
     ):
         return _as_saved_model_cli(path, args)
-    model = open_model(path)
-    record = describe(model, args)
+    model = open_any(path)
+    if isinstance(model, SavedModel):
+        record, text = describe(model, args), lines
+    else:
+        from . import checkpoint
+
+        _refuse_model_options(path, args)
+        record, text = checkpoint.describe(model), checkpoint.lines
     if args.quiet:
         return 0
     if args.json:
@@ -77,8 +84,14 @@ def run(args: Arguments) -> int:
 
         print(to_json(record))
     else:
-        print("\n".join(lines(record)))
+        print("\n".join(text(record)))
     return 0
+
+
+def _refuse_model_options(path: str, args: Arguments) -> None:
+    for name in ("tags", "signature", "functions", "ops", "fingerprint"):
+        if getattr(args, name) not in (None, False):
+            raise UsageError(path, f"is a checkpoint: --{name} goes with a SavedModel")
 
 
 def _as_saved_model_cli(path: str, args: Arguments) -> int:
@@ -88,8 +101,13 @@ def _as_saved_model_cli(path: str, args: Arguments) -> int:
         raise UsageError(
             "", "--json goes with fastsm's own options, not with saved_model_cli's"
         )
+    model = open_any(path)
+    if not isinstance(model, SavedModel):
+        raise UsageError(
+            path, "is a checkpoint: the options of saved_model_cli go with a SavedModel"
+        )
     text = saved_model_cli.show(
-        open_model(path),
+        model,
         all=args.all,
         tag_set=args.tag_set,
         signature_def=args.signature_def,
@@ -176,13 +194,19 @@ def _variables(model: SavedModel, notes: list[str]) -> dict[str, Any] | None:
     notes += [f"variables/variables.index {problem}" for problem in summary.problems[:3]]
     if len(summary.problems) > 3:
         notes.append(f"variables/variables.index: {len(summary.problems) - 3} more problems")
-    if is_doubling(summary.doubled_bytes, summary.n_bytes):
-        verb = "looks" if summary.doubled == 1 else "look"
-        notes.append(
-            f"{counted(summary.doubled, 'variable')} ({size(summary.doubled_bytes)}) {verb} "
-            "stored twice: same size and checksum"
-        )
+    notes += doubled_note(summary)
     return summary.to_dict()
+
+
+def doubled_note(summary: Summary) -> list[str]:
+    """A note on variables that look stored twice, where they are worth one."""
+    if not is_doubling(summary.doubled_bytes, summary.n_bytes):
+        return []
+    verb = "looks" if summary.doubled == 1 else "look"
+    return [
+        f"{counted(summary.doubled, 'variable')} ({size(summary.doubled_bytes)}) {verb} "
+        "stored twice: same size and checksum"
+    ]
 
 
 def _fingerprint(model: SavedModel, check: bool, notes: list[str]) -> dict[str, Any] | None:

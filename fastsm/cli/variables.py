@@ -1,0 +1,420 @@
+"""The tensors of a SavedModel or a checkpoint, the largest first, in groups: weights,
+optimizer slots, doubled, other, unreachable. With KEY one tensor: where it lies, and
+what is in it. KEY is a checkpoint key, the name of the variable, or its path through
+the objects. Listing reads the index and the object graph, and no other tensor."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import AmbiguousError, FormatError, MissingError, UsageError
+from ..model import open as open_any
+from ..text import count, counted, one_line, printable, size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from ..bundle.objects import Named
+    from ..bundle.variables import Array, Variable, Variables
+    from ..model import Checkpoint, SavedModel
+    from . import Arguments, Option
+
+EPILOG = """example:
+  fastsm variables export/1
+  fastsm variables export/1 --only '*kernel'
+  fastsm variables export/1 sequential/dense/kernel
+  fastsm variables ckpt/model-10 --json
+"""
+
+OPTIONS: list[Option] = [
+    (("path",), {"metavar": "PATH", "help": "the model's folder, or a checkpoint's prefix"}),
+    (("key",), {"metavar": "KEY", "nargs": "?", "help": "one tensor: its key, name or path"}),
+    (("--only",), {"metavar": "GLOB", "help": "those whose key or name fits, as '*kernel'"}),
+    (("--keys",), {"action": "store_true", "help": "list by keys, whole, instead of names"}),
+]
+
+#: What ends the key of nearly every tensor of an object.
+SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+#: More values than this are not printed as JSON.
+MAX_VALUES = 10_000
+
+#: Statistics of more bytes than this take longer than a person wants to wait.
+MAX_STATISTICS = 1 << 30
+
+#: Statistics are of so many elements at a time.
+_CHUNK = 1 << 20
+
+#: A string among the values is cut here.
+_MAX_STRING = 60
+
+_WIDTH = 80
+
+#: What a group is, where its name does not tell.
+MEANINGS = {
+    "doubled": "look like weights stored twice",
+    "other": "counters, settings, strings",
+    "unreachable": "no object leads to them",
+}
+
+
+def run(args: Arguments) -> int:
+    if args.key is not None and args.only is not None:
+        raise UsageError("", "KEY names one tensor, --only several: give one of them")
+    model = open_any(args.path)
+    if args.key is not None:
+        record = describe_one(model, args.key)
+        lines = one_lines
+    else:
+        record = describe(model, args.only)
+        lines = list_by_key if args.keys else list_lines
+    if args.quiet:
+        return 0
+    if args.json:
+        from .output import to_json
+
+        record.pop("text", None)
+        print(to_json(record))
+    else:
+        print("\n".join(lines(record)))
+    return 0
+
+
+def names(variables: Variables, notes: list[str]) -> dict[str, Named]:
+    """What each tensor is for; a damaged object graph is a note, and tells nothing."""
+    from ..bundle.objects import VARIABLES, Named, named
+
+    if not variables:
+        return {}
+    try:
+        return named(variables)
+    except (FormatError, MissingError) as e:
+        notes.append(f"the object graph cannot be read: {one_line(str(e))}")
+        return {key: Named(VARIABLES) for key in variables}
+
+
+def groups(variables: Variables, named: Mapping[str, Named], keys: list[str]) -> list[Any]:
+    """How many tensors and bytes each group has, in the order of GROUPS."""
+    from ..bundle.objects import GROUPS
+
+    n = dict.fromkeys(GROUPS, 0)
+    n_bytes = dict.fromkeys(GROUPS, 0)
+    for key in keys:
+        group = named[key].group
+        n[group] += 1
+        n_bytes[group] += stored_bytes(variables[key])
+    return [{"group": g, "variables": n[g], "bytes": n_bytes[g]} for g in GROUPS if n[g]]
+
+
+def stored_bytes(variable: Variable) -> int:
+    """What it takes; nothing where its slices are damaged, which reading it will tell."""
+    try:
+        return max(0, variable.nbytes)
+    except FormatError:
+        return 0
+
+
+# -- the records --
+
+
+def describe(model: SavedModel | Checkpoint, only: str | None = None) -> dict[str, Any]:
+    """Every tensor, the largest first."""
+    variables = model.variables
+    notes = index_notes(variables)
+    named = names(variables, notes)
+    keys = variables.by_size()
+    if only is not None:
+        import fnmatch
+
+        keys = [
+            key
+            for key in keys
+            if any(
+                fnmatch.fnmatchcase(name, only)
+                for name in (key, key.removesuffix(SUFFIX), named[key].name)
+            )
+        ]
+        if not keys:
+            raise MissingError(model.path, f"no tensor's key or name fits {printable(only)!r}")
+    found = groups(variables, named, keys)
+    return {
+        "schema": "fastsm.variables/1",
+        "path": model.path,
+        "variables": len(keys),
+        "bytes": sum(g["bytes"] for g in found),
+        "shards": variables.index.n_shards if variables.bundle else 0,
+        "only": only,
+        "groups": found,
+        "tensors": [_tensor(variables[key], named[key], notes) for key in keys],
+        "notes": notes + getattr(model, "notes", []),
+    }
+
+
+def _tensor(variable: Variable, named: Named, notes: list[str]) -> dict[str, Any]:
+    out = {"name": named.name, "object_path": named.object_path, "group": named.group}
+    try:
+        return {**variable.to_dict(), **out}
+    except FormatError as e:  # its slices
+        notes.append(one_line(str(e)))
+        shape = None if variable.shape is None else list(variable.shape)
+        bare = {"key": variable.key, "dtype": variable.dtype, "shape": shape, "bytes": 0}
+        return {**bare, "shard": None, "offset": None, "crc32c": None, **out}
+
+
+def index_notes(variables: Variables) -> list[str]:
+    """What is damaged in the index, in words."""
+    if not variables.bundle:
+        return []
+    from ..bundle import Summary
+
+    problems = Summary(variables.index).problems
+    name = os.path.basename(variables.bundle.index_file.path)
+    out = [f"{name} {problem}" for problem in problems[:3]]
+    if len(problems) > 3:
+        out.append(f"{name}: {len(problems) - 3} more problems")
+    return out
+
+
+def describe_one(model: SavedModel | Checkpoint, word: str) -> dict[str, Any]:
+    """One tensor: its entry, its values, and what can be said of them."""
+    variables = model.variables
+    notes = index_notes(variables)
+    named = names(variables, notes)
+    key = which(model.path, variables, named, word)
+    variable = variables[key]
+    record: dict[str, Any] = {
+        "schema": "fastsm.variables/1",
+        "path": model.path,
+        "tensor": {**variable.to_dict(), **_tensor(variable, named[key], notes)},
+    }
+    files = [variables.bundle.shard_name(i) for i in variable.shards]
+    record["files"] = files
+    record["checksum_ok"] = _is_sound(variable, notes)
+    array = variable.numpy()
+    few = array.size <= MAX_VALUES
+    record["statistics"] = statistics(array) if variable.nbytes <= MAX_STATISTICS else None
+    record["values"] = plain_values(array) if few else None
+    record["notes"] = notes + getattr(model, "notes", [])
+    record["text"] = as_text(array)
+    return record
+
+
+def _is_sound(variable: Variable, notes: list[str]) -> bool | None:
+    """Whether its bytes fit their checksums; None for one that is too large to be waited for."""
+    if stored_bytes(variable) > MAX_STATISTICS:
+        return None
+    try:
+        variable.check()
+    except FormatError as e:
+        notes.append(one_line(str(e)))
+        return False
+    return True
+
+
+def which(path: str, variables: Variables, named: Mapping[str, Named], word: str) -> str:
+    """The key that a person means.
+
+    Raises MissingError, with what may be meant, and AmbiguousError, listing several.
+    """
+    for key in (word, word + SUFFIX):
+        if key in variables:
+            return key
+    from ..bundle.objects import DOUBLED
+
+    found = [k for k, n in named.items() if k in variables and word in (n.name, n.object_path)]
+    single = [k for k in found if named[k].group != DOUBLED]
+    if len(found) == 1 or len(single) == 1:
+        return (single or found)[0]
+    if found:
+        raise AmbiguousError(
+            path,
+            f"{len(found)} tensors are called {printable(word)}; their keys: "
+            + ", ".join(printable(k.removesuffix(SUFFIX)) for k in found[:8])
+            + (", ..." if len(found) > 8 else ""),
+        )
+    import difflib
+
+    known = [w for k in variables for w in (k.removesuffix(SUFFIX), named[k].name) if w]
+    close = difflib.get_close_matches(word, known[:5000], 1)
+    hint = f"Did you mean {printable(close[0])}?" if close else "fastsm variables PATH lists them."
+    raise MissingError(path, f"no tensor has the key or name {printable(word)}", hint=hint)
+
+
+# -- values --
+
+
+def statistics(array: Array) -> dict[str, Any] | None:
+    """Least, greatest and mean of numbers that have an order, and how many are odd."""
+    import numpy as np
+
+    if array.size == 0 or array.dtype == object or array.dtype.kind == "c":
+        return None
+    flat = array.reshape(-1)
+    exact = array.dtype.kind in "iu"
+    lowest: list[Any] = []
+    highest: list[Any] = []
+    total, n_nan, n_inf, n_zero = 0.0, 0, 0, 0
+    for start in range(0, flat.size, _CHUNK):
+        part = flat[start : start + _CHUNK]
+        part = part if exact else part.astype(np.float64)
+        if not exact:
+            finite = np.isfinite(part)
+            n_nan += int(np.isnan(part).sum())
+            n_inf += int(np.isinf(part).sum())
+            part = part if finite.all() else part[finite]
+        n_zero += int((part == 0).sum())
+        if part.size:
+            lowest.append(part.min().item())
+            highest.append(part.max().item())
+            total += float(part.sum(dtype=np.float64))
+    n_finite = flat.size - n_nan - n_inf
+    return {
+        "min": min(lowest, default=None),
+        "max": max(highest, default=None),
+        "mean": total / n_finite if n_finite else None,
+        "zero": n_zero,
+        "nan": n_nan,
+        "inf": n_inf,
+    }
+
+
+def plain_values(array: Array) -> Any:
+    """Nested lists, as JSON holds them: strings as text, complex numbers as two."""
+    if array.dtype == object:
+        return _nested(array.tolist(), lambda v: v.decode("utf-8", "backslashreplace"))
+    if array.dtype.kind == "c":
+        return _nested(array.tolist(), lambda v: [v.real, v.imag])
+    return _of_numpy(array).tolist()
+
+
+def _of_numpy(array: Array) -> Array:
+    """Values of a dtype of ml_dtypes as those of numpy's own, which print as they should."""
+    if array.dtype.kind != "V":
+        return array
+    return array.astype(int if "int" in array.dtype.name else float)
+
+
+def _nested(value: Any, plain: Any) -> Any:
+    return [_nested(v, plain) for v in value] if isinstance(value, list) else plain(value)
+
+
+def as_text(array: Array) -> str:
+    """As numpy prints an array: the middle of a large one left out."""
+    import numpy as np
+
+    if array.size <= MAX_VALUES:
+        array = _of_numpy(array)
+    formatter: Any = {"object": _string} if array.dtype == object else None
+    return np.array2string(
+        array, max_line_width=_WIDTH - 2, threshold=100, separator=", ", formatter=formatter
+    )
+
+
+def _string(value: bytes) -> str:
+    cut = "..." if len(value) > _MAX_STRING else ""
+    return f"{value[:_MAX_STRING]!r}{cut}"
+
+
+# -- the text --
+
+
+def list_lines(record: Mapping[str, Any]) -> Iterator[str]:
+    """Group by group, the largest tensor first; names, and keys where there is room."""
+    yield _title(record)
+    width = min(22, max((len(spec(t)) for t in record["tensors"]), default=0))
+    names = min(34, max((len(printable(t["name"], None)) for t in record["tensors"]), default=0))
+    for group in record["groups"]:
+        yield ""
+        meaning = MEANINGS.get(group["group"])
+        yield (
+            f"{group['group']}   {counted(group['variables'], 'tensor')}, {size(group['bytes'])}"
+            + (f"   ({meaning})" if meaning else "")
+        )
+        for tensor in record["tensors"]:
+            if tensor["group"] == group["group"]:
+                yield _row(tensor, width, names)
+    yield from _notes(record)
+
+
+def list_by_key(record: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each tensor, with its whole key, however long."""
+    yield _title(record)
+    for tensor in record["tensors"]:
+        key = printable(tensor["key"], None)
+        yield f"{size(tensor['bytes']):>11}  {spec(tensor)}  {key}  ({tensor['group']})"
+    yield from _notes(record)
+
+
+def _title(record: Mapping[str, Any]) -> str:
+    shards = counted(record["shards"], "shard")
+    fits = "" if record["only"] is None else f" that fit {printable(record['only'])}"
+    n = counted(record["variables"], "tensor")
+    return f"{printable(record['path'], None)}   {n}{fits}, {size(record['bytes'])} in {shards}"
+
+
+def _notes(record: Mapping[str, Any]) -> Iterator[str]:
+    if record["notes"]:
+        yield ""
+        yield from (f"note: {note}" for note in record["notes"])
+
+
+def spec(tensor: Mapping[str, Any]) -> str:
+    shape = tensor["shape"]
+    dims = "..." if shape is None else ", ".join(map(str, shape))
+    return f"{tensor['dtype']}[{dims}]"
+
+
+def _row(tensor: Mapping[str, Any], width: int, names: int) -> str:
+    left = f"{size(tensor['bytes']):>11}  {spec(tensor):<{width}}  "
+    room = max(_WIDTH - len(left), 20)
+    key = printable(tensor["key"].removesuffix(SUFFIX), None)
+    name = printable(tensor["name"], None)
+    if not name or name == key:
+        return left + cut(key, room)
+    both = f"{name:<{names}}   {key}"
+    return left + (both if len(both) <= room else cut(name, room))
+
+
+def cut(name: str, room: int) -> str:
+    """A name without its middle, where it is too long: beginning and end tell most."""
+    if len(name) <= room:
+        return name
+    end = (room - 3) * 2 // 3
+    return f"{name[: room - 3 - end]}...{name[-end:]}"
+
+
+def one_lines(record: Mapping[str, Any]) -> Iterator[str]:
+    """What is known of one tensor, and its values."""
+    tensor = record["tensor"]
+    key = printable(tensor["key"], None)
+    title = printable(tensor["name"], None) or key.removesuffix(SUFFIX)
+    yield f"{title}   {spec(tensor)}   {size(tensor['bytes'])}   {tensor['group']}"
+    yield f"  key       {key}"
+    if tensor["object_path"]:
+        yield f"  object    {printable(tensor['object_path'], None)}"
+    if tensor["shard"] is not None:
+        end = tensor["offset"] + tensor["bytes"]
+        yield f"  stored    {record['files'][0]}, bytes {count(tensor['offset'])}..{count(end)}"
+    else:
+        slices, shards = len(tensor["slices"]), len(record["files"])
+        yield f"  stored    in {counted(slices, 'slice')}, in {counted(shards, 'shard')}"
+    verdict = {True: "true", False: "FALSE", None: "not computed"}[record["checksum_ok"]]
+    stored = "" if tensor["crc32c"] is None else f"{tensor['crc32c']:#010x} (masked)   "
+    yield f"  crc32c    {stored}{verdict}"
+    if record["statistics"]:
+        yield "  values    " + _statistics_text(record["statistics"])
+    yield ""
+    yield record["text"]
+    yield from _notes(record)
+
+
+def _statistics_text(found: Mapping[str, Any]) -> str:
+    parts = [
+        f"{name} {found[name]:.6g}" if isinstance(found[name], float) else f"{name} {found[name]}"
+        for name in ("min", "max", "mean")
+        if found[name] is not None
+    ]
+    parts += [f"{name} {count(found[name])}" for name in ("zero", "nan", "inf") if found[name]]
+    return ", ".join(parts)
