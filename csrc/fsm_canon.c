@@ -595,13 +595,14 @@ static fsm_status put_sorted(fsm_canon *c, const large *g, unsigned order, size_
   for (size_t i = at; i < at + n && !s; i++) {
     uint64_t from = ((run *)c->runs.items)[i].start, end = ((run *)c->runs.items)[i].end;
     while (from < end && !s) {
+      if (has_siblings(def) &&
+          ((s = put_siblings(c, def, &from, end, g->depth + 1)) || from == end))
+        break;
       if ((s = fsm_cursor_span(&c->cursor, from, end)) || (s = fsm_cursor_next(&c->cursor, &f)))
         break;
       from = f.end;
       if (each) {
         s = put_one(c, g, def, &f);
-        if (!s && has_siblings(def))
-          s = put_siblings(c, def, &from, end, g->depth + 1);
       } else if (def->flags & FSM_MAP) {
         s = read_entry(c, &fsm_schema[def->message], &f);
       } else if (merge) {
