@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "fsm_fields.h"
+
 /* A node up to this size is read in memory; in a larger one, a big constant,
  * the cursor steps over the bytes. */
 #define SMALL_NODE (UINT32_C(16) << 10)
@@ -195,39 +197,24 @@ static fsm_status called_function(scan *sc, slice node, uint32_t *id) {
   return intern_slice(sc, name, id);
 }
 
+static fsm_status large_node(fsm_cursor *c, slice node, slice *name, slice *op);
+
 /* Find name and op among the node's fields, all of which lie in memory. */
 static fsm_status small_node(fsm_cursor *c, slice node, slice *name, slice *op) {
-  const uint8_t *p;
-  fsm_status s = fsm_cursor_need(c, (size_t)node.length, &p);
+  const uint8_t *from;
+  fsm_status s = fsm_cursor_need(c, (size_t)node.length, &from);
   if (s)
     return s;
-  const uint8_t *from = p, *end = p + node.length;
-  while (p < end) {
-    const uint8_t *start = p;
-    uint32_t number;
-    fsm_wire wire;
-    uint64_t n;
-    if ((s = fsm_read_tag(&p, end, &number, &wire)))
-      return fsm_fail(&c->error, s, node.at + (uint64_t)(start - from), 1, 0);
-    if (wire != FSM_LEN) {
-      /* Rare in a node: let the cursor step over it. */
-      fsm_field f;
-      if ((s = fsm_cursor_span(c, node.at + (uint64_t)(start - from), node.at + node.length)) ||
-          (s = fsm_cursor_next(c, &f)) || (s = fsm_cursor_span(c, node.at, node.at + node.length)) ||
-          (s = fsm_cursor_need(c, (size_t)node.length, &from)))
-        return s;
-      p = from + (f.end - node.at);
-      end = from + node.length;
-      continue;
-    }
-    if ((s = fsm_read_varint(&p, end, &n)))
-      return fsm_fail(&c->error, s, node.at + (uint64_t)(start - from), 1, 0);
-    if (n > (uint64_t)(end - p))
-      return fsm_fail(&c->error, FSM_E_TRUNCATED, node.at + (uint64_t)(start - from), n,
-                      (uint64_t)(end - p));
-    if (number <= NODE_OP)
-      *(number == NODE_OP ? op : name) = (slice){node.at + (uint64_t)(p - from), n};
-    p += n;
+  fsm_reader r = {from, from + node.length};
+  fsm_item f;
+  while (r.p < r.end) {
+    if (fsm_next_field(&r, &f))
+      return large_node(c, node, name, op); /* which says what is wrong, and where */
+    slice payload = {node.at + (uint64_t)(f.inside.p - from), f.value};
+    if (f.tag == FSM_TAG(NODE_NAME, FSM_LEN))
+      *name = payload;
+    else if (f.tag == FSM_TAG(NODE_OP, FSM_LEN))
+      *op = payload;
   }
   return FSM_OK;
 }

@@ -1,6 +1,7 @@
 #include "fsm_unit.h"
 
 #include "fsm_encode.h"
+#include "fsm_fields.h"
 #include "fsm_grow.h"
 
 /* Where unknown fields sort: behind every known one. */
@@ -164,35 +165,6 @@ static fsm_status fail(fsm_unit *u, fsm_status s, const uint8_t *at, uint64_t ne
   return fsm_fail(&u->error, s, (uint64_t)(at - u->base), need, have);
 }
 
-/* Find the end of a group whose start tag was read. */
-static fsm_status skip_group(const uint8_t **p, const uint8_t *end, uint32_t number,
-                             unsigned depth) {
-  if (depth > FSM_MAX_DEPTH)
-    return FSM_E_DEPTH;
-  while (*p < end) {
-    uint32_t inner;
-    fsm_wire wire;
-    uint64_t n = 0;
-    fsm_status s = fsm_read_tag(p, end, &inner, &wire);
-    if (s)
-      return s;
-    if (wire == FSM_END_GROUP)
-      return inner == number ? FSM_OK : FSM_E_GROUP;
-    if (wire == FSM_GROUP) {
-      if ((s = skip_group(p, end, inner, depth + 1)))
-        return s;
-      continue;
-    }
-    if ((wire == FSM_VARINT || wire == FSM_LEN) && (s = fsm_read_varint(p, end, &n)))
-      return s;
-    n = wire == FSM_LEN ? n : wire == FSM_FIXED64 ? 8 : wire == FSM_FIXED32 ? 4 : 0;
-    if (n > (uint64_t)(end - *p))
-      return FSM_E_TRUNCATED;
-    *p += n;
-  }
-  return FSM_E_GROUP;
-}
-
 /* Whether packed bytes are values of this kind, each as short as it can be. */
 static fsm_status packed_is_minimal(fsm_kind kind, const uint8_t *p, const uint8_t *end,
                                     bool *minimal) {
@@ -240,8 +212,12 @@ static fsm_status scan_field(fsm_unit *u, const fsm_message_def *m, const uint8_
     return fail(u, FSM_E_TRUNCATED, from, n, (uint64_t)(end - *p));
   const uint8_t *payload = *p;
   *p += n;
-  if (wire == FSM_GROUP && (s = skip_group(p, end, number, depth + 1)))
-    return fail(u, s, from, s == FSM_E_DEPTH ? FSM_MAX_DEPTH : number, 0);
+  if (wire == FSM_GROUP) {
+    fsm_reader inside = {*p, end};
+    if ((s = fsm_skip_group(&inside, number, depth + 1)))
+      return fail(u, s, from, s == FSM_E_DEPTH ? FSM_MAX_DEPTH : number, 0);
+    *p = inside.p;
+  }
   r->payload = (uint32_t)(payload - u->base);
   r->bytes = (uint32_t)(*p - payload);
   r->end = (uint32_t)(*p - u->base);

@@ -698,7 +698,7 @@ static void test_broken_nodes(void) {
       {"\x0a\x03\x0a\x05n", 5, FSM_E_TRUNCATED, 2},
       {"\x0a\x02\x00\x00", 4, FSM_E_TAG, 2},
       {"\x0a\x05\x0a\x01n\x13\x15", 7, FSM_E_TRUNCATED, 6},
-      {"\x0a\x01\x0a", 3, FSM_E_TRUNCATED, 2},
+      {"\x0a\x01\x0a", 3, FSM_E_TRUNCATED, 3},
       {"\x12\x03\x0a\x01\x1a", 5, FSM_E_TRUNCATED, 5},
   };
   for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {

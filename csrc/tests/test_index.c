@@ -231,7 +231,7 @@ static void test_broken_entries(void) {
   BROKEN_ENTRY("\x0e", FSM_E_WIRE, 0);
   BROKEN_ENTRY("\x0c", FSM_E_GROUP, 1);
   BROKEN_ENTRY("\x0b\x14", FSM_E_GROUP, 2);
-  BROKEN_ENTRY("\x0b\x08\x01", FSM_E_TRUNCATED, 3);
+  BROKEN_ENTRY("\x0b\x08\x01", FSM_E_GROUP, 3);
 }
 
 static void test_deep_groups(void) {
