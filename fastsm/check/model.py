@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 ASSETS = "assets"
 
+#: What `errors` says where fastsm gives up and the file may be sound.
+PAST_LIMIT = "a limit of fastsm"
+
 #: A folder of more files than this is not walked to its end.
 MAX_FILES = 100_000
 
@@ -49,6 +52,9 @@ class Damage:
         return None
 
     def add(self, problem: str, offset: int | None, place: str | None) -> None:
+        if PAST_LIMIT in problem:
+            self.report.skip(f"{self.file}: {place or 'all of it'} {problem}")
+            return
         # The same byte is often reached by several ways.
         where = (offset, "" if offset is not None else place or problem)
         if where in self._seen:

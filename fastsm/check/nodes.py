@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from ..source import Reader, Spans
     from ..views import MetaGraph
 
-#: Strings in one constant: more names than any checkpoint has variables are refused.
-MAX_STRINGS = 1 << 22
-
 
 class Node:
     """A NodeDef, its attributes read when asked for.
@@ -81,17 +78,10 @@ class Node:
         return out
 
     def strings(self) -> list[bytes]:
-        """Of a Const: its strings; those left out at the end are as the last."""
+        """Of a Const: its strings, as stored: those left out at the end are as the last."""
         tensor = self._reader.fields(merged(self.attr("value"), 8), self.place)
-        found = [
-            self._reader.bytes(f, self.place) for f in tensor if f.number == 8 and f.wire == LEN
-        ]
-        n = 1
-        for size in read_shape(self._reader, merged(tensor, 2), self.place) or ():
-            n *= max(size, 0)
-        if found and n <= MAX_STRINGS:
-            found += [found[-1]] * (n - len(found))
-        return found
+        found = [f for f in tensor if f.number == 8 and f.wire == LEN]
+        return [self._reader.bytes(f, self.place) for f in found]
 
 
 def _varints(data: bytes) -> Iterator[int]:
@@ -141,7 +131,8 @@ class Graph:
 
     def with_ops(self, ops: Iterable[bytes], owner: int = 0) -> Iterator[Node]:
         """The nodes of these ops, in file order."""
-        ids = {i for i, name in enumerate(self._names) if name in set(ops)}
+        wanted = set(ops)
+        ids = {i for i, name in enumerate(self._names) if name in wanted}
         for start, _, length, _, op, _ in self._rows(owner):
             if op in ids:
                 yield self._node(start, length, op)

@@ -10,6 +10,7 @@ tensorflow/core/protobuf/trackable_object_graph.proto (2.21).
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import islice
 
 from .. import _core, dtypes
 from ..bundle import OBJECT_GRAPH_KEY
@@ -35,8 +36,14 @@ if TYPE_CHECKING:
 
 CALLS = (b"PartitionedCall", b"StatefulPartitionedCall")
 
-#: An object graph of more bytes is not read; the largest known have a few million.
-MAX_OBJECT_GRAPH = 1 << 28
+#: An object graph of more bytes or nodes is not looked at; the largest known have a few
+#: million bytes, and some ten thousand nodes.
+MAX_OBJECT_GRAPH = 1 << 26
+MAX_OBJECTS = 1 << 19
+
+#: So many keys that a graph restores are looked at: a small graph may name the same
+#: constant of keys again and again.
+MAX_WANTED = 1 << 18
 
 
 class Entries:
@@ -68,7 +75,10 @@ class Entries:
 
 
 def wanted_by_graph(graph: MetaGraph, nodes: Graph) -> list[Wanted]:
-    """What the session loaders restore. Raises FormatError where the graph is damaged."""
+    """What the session loaders restore, MAX_WANTED at most.
+
+    Raises FormatError where the graph is damaged.
+    """
     saver = graph.saver
     if saver is None or not saver.restore_op:
         return []
@@ -76,8 +86,10 @@ def wanted_by_graph(graph: MetaGraph, nodes: Graph) -> list[Wanted]:
     op = nodes.named([restore]).get(restore)
     if op is not None and op.op in CALLS:
         owner = nodes.function(op.function("f"))
-        return [] if owner is None else list(_restored(nodes, owner, None))
-    return list(_restored(nodes, 0, node_of(saver.filename_tensor.encode())))
+        found = () if owner is None else _restored(nodes, owner, None)
+        return list(islice(found, MAX_WANTED))
+    prefix = node_of(saver.filename_tensor.encode())
+    return list(islice(_restored(nodes, 0, prefix), MAX_WANTED))
 
 
 def _restored(nodes: Graph, owner: int, prefix: bytes | None) -> Iterator[Wanted]:
@@ -96,7 +108,7 @@ def _restored(nodes: Graph, owner: int, prefix: bytes | None) -> Iterator[Wanted
         slices = specs.strings() if specs is not None and specs.op == b"Const" else []
         types = n.dtypes("dtypes")
         for i, key in enumerate(keys):
-            spec = slices[i] if i < len(slices) else b""
+            spec = slices[min(i, len(slices) - 1)] if slices else b""
             shape = _full_shape(spec) if spec else shapes.get((n.name, i))
             yield key, types[i] if i < len(types) else None, shape
 
@@ -211,7 +223,10 @@ def read_object_graph(
         entries.rows[OBJECT_GRAPH_KEY]
     )
     name = OBJECT_GRAPH_KEY.decode()
-    if dtype != 7 or shape != () or n_slices or size > MAX_OBJECT_GRAPH:
+    if size > MAX_OBJECT_GRAPH:
+        report.skip(f"the checkpoint's object graph: {count(size)} bytes")
+        return None
+    if dtype != 7 or shape != () or n_slices:
         words = f"{name}: {dtypes.name(dtype)} {shape_words(shape)} of {count(size)} bytes"
         report.add("object-graph", file, words, key=name, expected="string []")
         return None
@@ -229,6 +244,9 @@ def read_object_graph(
             nodes += [Trackable(reader, f.at, f.end, "nodes") for f in chunk if f.wire == LEN]
             if len(chunk) < 8192:
                 return nodes
+            if len(nodes) > MAX_OBJECTS:
+                report.skip(f"the checkpoint's object graph: more than {count(MAX_OBJECTS)} nodes")
+                return None
             start = chunk[-1].end
     except (CoreError, FormatError) as e:
         report.add("object-graph", file, f"{name}: {e}", key=name)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     Extents = tuple[tuple[int, int], ...]
     Box = list[tuple[int, int]]
 
-#: Of one variable so many pairs of slices are held against each other; a hundred thousand
-#: slices along one axis need as many.
+#: So many slices are looked at, and so many pairs of them held against each other; slices
+#: along one axis need a pair each.
+MAX_SLICES = 1 << 20
 MAX_PAIRS = 5_000_000
 
 #: The DataTypes that TensorFlow puts together from slices: float, double, int32, uint8,
@@ -38,17 +39,21 @@ def check_slices(report: Report, file: str, index: BundleIndex, keys: list[bytes
     listed: set[bytes] = set()
     objects = OBJECT_GRAPH_KEY in keys
     n_slices = 0
+    pairs = [MAX_PAIRS]
     for i, key in enumerate(keys):
         dtype, shape, *_, n = index.entry(i)
         if not n or shape is None:
             continue
+        if n_slices + n > MAX_SLICES:
+            report.skip(f"slices beyond the first {count(n_slices)}")
+            return
         try:
             extents = index.slices(i)
         except CoreError as e:
             report.add("entry-damaged", file, f"{key_words(key)}: {e}", key=key)
             continue
         n_slices += n
-        variable = _Variable(report, file, key, dtype, shape)
+        variable = _Variable(report, file, key, dtype, shape, pairs)
         variable.check(extents, index, slice_rows)
         listed.update(_core.slice_key(key, e) for e in extents)
         # Without an object graph each slice is restored by itself, which works.
@@ -74,13 +79,24 @@ def check_slices(report: Report, file: str, index: BundleIndex, keys: list[bytes
 
 
 class _Variable:
-    """A partitioned variable that is looked at."""
+    """A partitioned variable that is looked at.
+
+    Args:
+        pairs: How many pairs of slices may still be held against each other, in all.
+    """
 
     def __init__(
-        self, report: Report, file: str, key: bytes, dtype: int, shape: tuple[int, ...]
+        self,
+        report: Report,
+        file: str,
+        key: bytes,
+        dtype: int,
+        shape: tuple[int, ...],
+        pairs: list[int],
     ) -> None:
         self.report, self.file, self.key = report, file, key
         self.dtype, self.shape = dtype, shape
+        self.pairs = pairs
 
     def add(self, rule: str, extents: Extents | None, words: str) -> None:
         which = f" {extent_words(extents)}" if extents else ""
@@ -138,12 +154,11 @@ class _Variable:
         axes = range(len(self.shape))
         axis = max(axes, key=lambda d: len({box[d] for box, _ in boxes}))
         open_boxes: list[tuple[Box, Extents]] = []
-        pairs = MAX_PAIRS
         found = False
         for box, extents in sorted(boxes, key=lambda b: b[0][axis]):
             open_boxes = [b for b in open_boxes if b[0][axis][1] > box[axis][0]]
-            pairs -= len(open_boxes)
-            if pairs < 0:
+            self.pairs[0] -= len(open_boxes)
+            if self.pairs[0] < 0:
                 self.report.skip(f"{printable(self.key)}: whether its many slices overlap")
                 return found
             other = next((b for b in open_boxes if _share(b[0], box)), None)

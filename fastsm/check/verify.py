@@ -218,6 +218,8 @@ def _check_restored(
             )  # fmt: skip
         return
     report.count("restored", len(wanted))
+    if len(wanted) >= restore.MAX_WANTED:
+        report.skip(f"{graph.place}: what it restores beyond {counted(len(wanted), 'key')}")
     place = f"{graph.place}.saver_def"
     restore.check_restored(report, damage.file, place, wanted, entries, index_file)
     if objects is not None:
