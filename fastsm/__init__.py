@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .errors import RefusedError as RefusedError
     from .errors import UnsupportedError as UnsupportedError
     from .errors import UsageError as UsageError
+    from .export import ExportResult as ExportResult
+    from .export import export_weights as export_weights
     from .model import Checkpoint as Checkpoint
     from .model import SavedModel as SavedModel
     from .model import open as open
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "open": "model", "SavedModel": "model", "Checkpoint": "model",
     "retag": "verbs.retag", "dedupe": "verbs.dedupe", "undo": "verbs.undo",
+    "export_weights": "export", "ExportResult": "export",
     "repair": "verbs.repair", "EditResult": "verbs.editing",
     "verify": "check.verify", "Finding": "check.report", "Report": "check.report",
     **dict.fromkeys(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from fastsm.edit.dedupe import dedupe
 from .conftest import CorpusEntry, ModelFactory
 from .crash import FailAt
 from .models import MODELS
-from .oracle import Oracle
+from .oracle import ROOT, Oracle
 from .test_retag import contents
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -157,6 +159,33 @@ def test_a_shard_that_is_too_short_is_refused(ranker: Path) -> None:
     assert contents(ranker) == before
 
 
+def test_the_command_wants_to_be_told_where(ranker: Path) -> None:
+    before = contents(ranker)
+
+    def command(*words: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "fastsm", *words],
+            cwd=ranker.parent, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    for verb, rest in (("dedupe", []), ("repair", []), ("repair", ["--only", "stray-shard"])):
+        code, out, err = command(verb, "ranker", *rest)
+        assert (code, err) == (2, "to write: --out DIR, or --in-place\n")
+        assert out.endswith("nothing written.\n")
+        assert command(verb, "ranker", "--dry-run", *rest) == (0, out, "")
+    assert contents(ranker) == before
+    assert command("dedupe", "ranker", "--in-place", "--quiet") == (0, "", "")
+    assert command("dedupe", "ranker", "--in-place") == (
+        0, "ranker   no variable is stored twice\n  nothing to do: it is so already\n", "",
+    )  # fmt: skip
+    assert command("repair", "ranker", "--in-place") == (
+        0, "ranker   nothing to mend\n  nothing to do: it is so already\n", "",
+    )  # fmt: skip
+    assert command("dedupe", "ranker", "--in-place", "--out", "x")[0] == 2
+
+
 # -- a crash --
 
 
@@ -267,3 +296,13 @@ def test_the_core_names_the_first_byte_that_differs() -> None:
     assert _core.first_difference(a, 0, b, 1, 600_002) is None
     with pytest.raises(fastsm.errors.CoreError):
         _core.first_difference(a, 0, b, 1, 600_004)
+
+
+def test_a_checkpoint_that_is_no_part_of_a_model_is_refused(ranker: Path) -> None:
+    prefix = shutil.copytree(ranker / "variables", ranker.parent / "alone") / "variables"
+    for verb in (fastsm.dedupe, fastsm.repair):
+        with pytest.raises(fastsm.RefusedError) as e:
+            verb(prefix, dry_run=True)
+        assert str(e.value) == (
+            f"{prefix}: is a checkpoint, not a model: it can be read, and only models are edited"
+        )

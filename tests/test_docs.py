@@ -125,7 +125,9 @@ def test_docstrings(name: str, examples: Path) -> None:
             check_doctest(test)
 
 
-@pytest.mark.parametrize("name", ["open", "verify", "retag", "dedupe", "repair", "undo"])
+@pytest.mark.parametrize(
+    "name", ["open", "verify", "retag", "dedupe", "repair", "export_weights", "undo"]
+)
 def test_public_verbs_have_an_example(name: str) -> None:
     verb = getattr(fastsm, name)
     assert ">>> " in verb.__doc__
@@ -185,6 +187,7 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
         "retag examples/ranker/1 serve gpu --json --receipt receipt.json --backup before",
         "dedupe examples/ranker/1 --json --dry-run",
         "repair examples/ranker/1 --json --dry-run",
+        "export-weights examples/ranker/1 w.npz --json",
         "undo examples/ranker/1 before --json",
     ],
 )

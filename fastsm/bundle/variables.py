@@ -225,6 +225,31 @@ class Variable:
         start, stop, _ = rows.indices(shape[0])
         return self._rows(shape, start, max(start, stop))
 
+    def raw(self) -> Array:
+        """The bytes of the elements in order, as a read-only array of uint8.
+
+        In the file's own memory, at any address; of a partitioned variable, and of bools
+        that are neither 0 nor 1, a copy. Raises as `bytes` does; of strings and variants
+        UnsupportedError.
+        """
+        import numpy as np
+
+        shape = self._begin()
+        if self.dtype_number in (STRING, VARIANT):
+            raise UnsupportedError(self._path, f"{printable(self.key)} has no elements of one size")
+        if not self.is_partitioned and self._entry[4]:
+            _, _, shard, offset, n_bytes, _, _ = self._entry
+            self._check_size(shape, n_bytes)
+            self._extent(shard, offset, n_bytes)
+            array = np.frombuffer(self._all.map(shard), np.uint8, n_bytes, offset)
+            if self.dtype_number != BOOL or array.max() <= 1:
+                return array
+        raw = self._raw(shape, 0, shape[0] if shape else 1).reshape(-1)
+        if self.dtype_number == BOOL:
+            np.minimum(raw, 1, out=raw)
+        raw.flags.writeable = False
+        return raw
+
     def bytes(self) -> bytes:
         """The bytes as a checkpoint stores them: elements in order, little-endian.
 

@@ -26,6 +26,7 @@ VERBS = {
     "retag": ("retag", "change the tag set by which loaders find a meta graph"),
     "dedupe": ("dedupe", "let variables that are stored twice share their bytes"),
     "repair": ("repair", "mend what verify finds, where nothing is lost by it"),
+    "export-weights": ("export_weights", "write the variables into an npz or safetensors file"),
     "undo": ("undo", "put back the bytes that an edit kept with --backup"),
 }
 

@@ -7,6 +7,7 @@
     write      a source onto the disk, read back
     files      shapes a and b: one file, or one file and fingerprint.pb, in place
     tree       shape c and --out: a whole folder, exchanged or new
+    single     one new file that is no part of a model
     record     the backup and the receipt
     undo       a backup put back
 

@@ -70,7 +70,7 @@ def dedupe(
     after: dict[str, int] = {}
     check = None
     if bundle is not None:
-        edit = edit_dedupe(bundle, progress if dry_run else None)
+        edit = edit_dedupe(bundle, progress)
         write_variables(plan, model, edit.new)
         check = edit.new.check
         n, left = len(edit.shared), len(edit.unequal)
