@@ -14,6 +14,7 @@ from fastsm.cli.variables import cut
 
 from .conftest import ModelFactory
 from .oracle import ROOT
+from .test_opened import header, table
 from .test_variables import entry, extents, made
 
 RANKER = str(ROOT / "examples" / "ranker" / "1")
@@ -146,6 +147,18 @@ def test_damaged_slices_are_notes(tmp_path: Path, run: Any) -> None:
     assert code == 0 and "2 tensors, 48 bytes in 1 shard" in out
     assert out.endswith("w: its slice [0:4] is not stored\n")
     assert run(tmp_path / "b", "w")[0] == 3
+
+
+def test_a_big_endian_checkpoint_is_listed(tmp_path: Path, run: Any) -> None:
+    graph = (b"_CHECKPOINTABLE_OBJECT_GRAPH", entry(7, (), 5))
+    data = table((b"", header(endianness=1)), graph, (b"a", entry(1, (12,), 48)))
+    (tmp_path / "b.index").write_bytes(data)
+    (tmp_path / "b.data-00000-of-00001").write_bytes(b"\0" * 48)
+    code, out, _ = run(tmp_path / "b")
+    assert code == 0 and "float32[12]  a\n" in out
+    assert "note: the object graph cannot be read: " in out and "big-endian" in out
+    code, _, err = run(tmp_path / "b", "a")
+    assert code == 7 and "is a big-endian checkpoint" in err
 
 
 def test_names_of_a_model_are_safe_to_print(tmp_path: Path, run: Any) -> None:

@@ -5,6 +5,7 @@
 #include "fsm_relay.h"
 #include "fsm_ordered.h"
 #include "fsm_snappy.h"
+#include "fsm_strings.h"
 #include "make_index.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -180,6 +181,31 @@ static void read_as_snappy(const uint8_t *data, size_t size) {
   free(out);
 }
 
+/* Touch every byte of what is said to be an element. */
+static void use_element(const uint8_t *p, size_t n, uint64_t *sum) {
+  for (size_t i = 0; i < n; i++)
+    *sum += p[i];
+}
+
+/* As the bytes of strings, as many as the first byte says, and of variants. */
+static void read_as_elements(const uint8_t *data, size_t size) {
+  fsm_strings t;
+  const uint8_t *p;
+  size_t n;
+  volatile uint64_t sink;
+  uint64_t sum = 0, count = size ? data[0] : 0;
+  if (!fsm_strings_begin(&t, data, size, count, NULL))
+    for (uint64_t i = 0; i < count; i++) {
+      fsm_strings_next(&t, &p, &n);
+      use_element(p, n, &sum);
+    }
+  fsm_variants_begin(&t, data, size);
+  while (!fsm_variants_next(&t, &p, &n, NULL))
+    use_element(p, n, &sum);
+  sink = sum;
+  (void)sink;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   uint8_t *copy = malloc(size ? size : 1);
   require(copy != NULL);
@@ -191,6 +217,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   free(copy);
   read_as_block(data, size);
   read_as_snappy(data, size);
+  read_as_elements(data, size);
   return 0;
 }
 

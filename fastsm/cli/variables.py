@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import AmbiguousError, FormatError, MissingError, UsageError
+from ..errors import AmbiguousError, FormatError, MissingError, UnsupportedError, UsageError
 from ..model import open as open_any
 from ..text import count, counted, one_line, printable, size
 
@@ -68,7 +68,7 @@ def run(args: Arguments) -> int:
         record = describe_one(model, args.key)
         lines = one_lines
     else:
-        record = describe(model, args.only)
+        record = describe(model, args.only, paths=args.json)
         lines = list_by_key if args.keys else list_lines
     if args.quiet:
         return 0
@@ -90,7 +90,7 @@ def names(variables: Variables, notes: list[str]) -> dict[str, Named]:
         return {}
     try:
         return named(variables)
-    except (FormatError, MissingError) as e:
+    except (FormatError, MissingError, UnsupportedError) as e:
         notes.append(f"the object graph cannot be read: {one_line(str(e))}")
         return {key: Named(VARIABLES) for key in variables}
 
@@ -119,8 +119,10 @@ def stored_bytes(variable: Variable) -> int:
 # -- the records --
 
 
-def describe(model: SavedModel | Checkpoint, only: str | None = None) -> dict[str, Any]:
-    """Every tensor, the largest first."""
+def describe(
+    model: SavedModel | Checkpoint, only: str | None = None, *, paths: bool = True
+) -> dict[str, Any]:
+    """Every tensor, the largest first; with the paths of the objects only if they are wanted."""
     variables = model.variables
     notes = index_notes(variables)
     named = names(variables, notes)
@@ -147,13 +149,16 @@ def describe(model: SavedModel | Checkpoint, only: str | None = None) -> dict[st
         "shards": variables.index.n_shards if variables.bundle else 0,
         "only": only,
         "groups": found,
-        "tensors": [_tensor(variables[key], named[key], notes) for key in keys],
+        "tensors": [_tensor(variables[key], named[key], notes, paths) for key in keys],
         "notes": notes + getattr(model, "notes", []),
     }
 
 
-def _tensor(variable: Variable, named: Named, notes: list[str]) -> dict[str, Any]:
-    out = {"name": named.name, "object_path": named.object_path, "group": named.group}
+def _tensor(
+    variable: Variable, named: Named, notes: list[str], paths: bool = True
+) -> dict[str, Any]:
+    path = {"object_path": named.object_path} if paths else {}
+    out = {"name": named.name, **path, "group": named.group}
     try:
         return {**variable.to_dict(), **out}
     except FormatError as e:  # its slices
