@@ -164,6 +164,21 @@ def test_an_optimizer_at_the_root(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_metrics_are_not_weights(tmp_path: Path) -> None:
+    graph = (
+        node({"keras_api": 1, "shared": 5})
+        + node({"metrics": 2, "layers": 2})
+        + node({"0": 3})
+        + node({"total": 4, "kernel": 5})
+        + node(keys={"total": "total"})
+        + node(keys={"kernel": "kernel"})
+    )
+    found = named(checkpoint(tmp_path, graph, "total", "kernel"))
+    assert {k: (n.group, n.object_path) for k, n in found.items()} == {
+        "total": ("other", "keras_api.metrics[0].total"), "kernel": ("weights", "shared"),
+    }  # fmt: skip
+
+
 def test_what_nothing_leads_to(tmp_path: Path) -> None:
     graph = (
         node({"a": 1, "far": 99, "back": -1})

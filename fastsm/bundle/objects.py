@@ -125,9 +125,11 @@ class CheckpointGraph:
             }
         #: Node -> the node before it on its path, and its name there; the root has none.
         self._before: dict[int, tuple[int, str] | None] = {}
-        outside = self._walk([0] if self.nodes else [], self.optimizers)
-        #: Nodes to which only optimizers lead.
-        self.owned = self._owned(outside)
+        metrics = self._metrics()
+        outside = self._walk([0] if self.nodes else [], self.optimizers | metrics)
+        #: Nodes to which only optimizers lead; to which only metrics lead.
+        self.owned = self._owned(outside, self.optimizers)
+        self.measured = self._owned(outside | self.owned, metrics)
         #: Of these, the ones that an optimizer holds by name: its steps, its learning rate.
         self.held = {c for i in self.optimizers for _, c in self._children(i)} & self.owned
         #: Nodes that are slots by the graph's own word.
@@ -155,24 +157,29 @@ class CheckpointGraph:
                     queue.append(child)
         return seen - closed
 
-    def _owned(self, outside: set[int]) -> set[int]:
-        """What only optimizers lead to."""
+    def _metrics(self) -> set[int]:
+        """Where Keras 2 keeps its metrics: sums and counts, which are no weights."""
+        api = [c for name, c in self._children(0) if name == "keras_api"] if self.nodes else []
+        return {c for i in api for name, c in self._children(i) if name == "metrics"}
+
+    def _owned(self, outside: set[int], owners: set[int]) -> set[int]:
+        """What only these lead to."""
         owned: set[int] = set()
-        queue = [i for i in sorted(self.optimizers) if i in self._before]
+        queue = [i for i in sorted(owners) if i in self._before]
         seen = set(queue)
         shared: list[int] = []
         for node in queue:
             for name, child in self._children(node):
                 if child in seen:
                     continue
-                if node in self.optimizers and name == _NOT_OWN:
+                if node in owners and name == _NOT_OWN:
                     self._before.setdefault(child, (node, name))
                     shared.append(child)
                     continue
                 seen.add(child)
                 self._before.setdefault(child, (node, name))
                 queue.append(child)
-                if child not in outside and child not in self.optimizers:
+                if child not in outside and child not in owners:
                     owned.add(child)
         self._walk(shared, self.optimizers)  # weights that only the optimizer was saved with
         return owned
@@ -208,7 +215,7 @@ class CheckpointGraph:
             return SLOTS
         if node in self.owned:
             return OTHER if node in self.held else SLOTS
-        return WEIGHTS
+        return OTHER if node in self.measured else WEIGHTS
 
 
 def named(variables: Variables) -> dict[str, Named]:
@@ -218,7 +225,7 @@ def named(variables: Variables) -> dict[str, Named]:
     - optimizer slots: what only an optimizer leads to, such as moments;
     - doubled: weights that look the same as others (size, checksum, dtype, shape) and have
       the same name, as Keras 3 exports store each;
-    - other: counters, an optimizer's steps and settings, strings, and variants;
+    - other: counters, an optimizer's steps and settings, metrics, strings, and variants;
     - unreachable: tensors that no object holds to which a path leads from the root. Loading
       by objects reads none of these; loading by name may;
     - variables: all, where there is no object graph.

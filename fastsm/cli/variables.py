@@ -55,7 +55,7 @@ _WIDTH = 80
 #: What a group is, where its name does not tell.
 MEANINGS = {
     "doubled": "look like weights stored twice",
-    "other": "counters, settings, strings",
+    "other": "counters, settings, metrics, strings",
     "unreachable": "no object leads to them",
 }
 
