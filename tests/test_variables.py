@@ -194,6 +194,8 @@ def test_a_mapping_by_key() -> None:
     assert (variable.shard, variable.shards, variable.slices) == (0, [0], [])
     assert variables.by_size()[:2] == [WEIGHT, "variables/2/.ATTRIBUTES/VARIABLE_VALUE"]
     assert [v.key for v in variables.values()] == list(variables)
+    assert (variable.name, variable.group) == ("traits/embeddings", "weights")
+    assert variable.object_path == "_all_variables[2]" and list(variables.named) == list(variables)
 
 
 def test_a_key_that_is_not_there() -> None:
@@ -210,6 +212,7 @@ def test_a_model_without_variables_has_none(model: ModelFactory) -> None:
     variables = Variables(None)
     assert len(variables) == 0 and list(variables) == [] and "x" not in variables
     assert variables.object_graph is None and variables.by_size() == []
+    assert variables.named == {}
     with pytest.raises(MissingError, match="there are 0"):
         variables["x"]
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from .objects import Named
     from .opened import Bundle
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -149,6 +150,26 @@ class Variable:
         if self.is_partitioned:
             return sorted({part.shard for part in self.slices})
         return [self._entry[2]]
+
+    # -- what the checkpoint's object graph says of it --
+
+    @property
+    def name(self) -> str:
+        """As the program named it, ``dense/kernel``; "" where the checkpoint does not tell.
+
+        Raises FormatError where the object graph is damaged; so do the next two.
+        """
+        return self._all.named[self.key].name
+
+    @property
+    def object_path(self) -> str:
+        """How objects lead to it, ``layers[1].kernel``; "" where none do."""
+        return self._all.named[self.key].object_path
+
+    @property
+    def group(self) -> str:
+        """What it is for, one of `fastsm.bundle.objects.GROUPS`: "weights", ..."""
+        return self._all.named[self.key].group
 
     def spec(self) -> str:
         """``float32[64, 32]``."""
@@ -597,6 +618,7 @@ class Variables(Mapping[str, Variable]):
         self._sources: dict[int, _core.Source] = {}
         self._maps: dict[int, Any] = {}
         self._readable = False
+        self._named: dict[str, Named] | None = None
 
     # -- the mapping --
 
@@ -672,6 +694,15 @@ class Variables(Mapping[str, Variable]):
         self.check_readable()
         [graph] = entry._elements(self.index.entry(row), 1)
         return graph
+
+    @property
+    def named(self) -> dict[str, Named]:
+        """What each key is for, and what a person calls it; see `fastsm.bundle.objects.named`."""
+        if self._named is None:
+            from .objects import named
+
+            self._named = named(self) if self.bundle else {}
+        return self._named
 
     def by_size(self) -> list[str]:
         """The keys, the largest tensor first; those of one size in the order of the index."""

@@ -84,12 +84,10 @@ def run(args: Arguments) -> int:
 
 def names(variables: Variables, notes: list[str]) -> dict[str, Named]:
     """What each tensor is for; a damaged object graph is a note, and tells nothing."""
-    from ..bundle.objects import VARIABLES, Named, named
+    from ..bundle.objects import VARIABLES, Named
 
-    if not variables:
-        return {}
     try:
-        return named(variables)
+        return variables.named
     except (FormatError, MissingError, UnsupportedError) as e:
         notes.append(f"the object graph cannot be read: {one_line(str(e))}")
         return {key: Named(VARIABLES) for key in variables}
