@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2, saved_model_pb2
 from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
@@ -75,13 +76,32 @@ def problems(folder: Path, example: Path) -> list[str]:
     return found
 
 
+def misread(folder: Path, before: Path) -> list[str]:
+    """What TensorFlow reads otherwise from rewritten variables than from those before."""
+    new, old = (
+        tf.train.load_checkpoint(str(f / "variables" / "variables")) for f in (folder, before)
+    )
+    shapes, dtypes = new.get_variable_to_shape_map(), new.get_variable_to_dtype_map()
+    return [
+        f"{key} is another tensor"
+        for key in shapes
+        if shapes[key] != old.get_variable_to_shape_map()[key]
+        or dtypes[key] != old.get_variable_to_dtype_map()[key]
+        or np.any(new.get_tensor(key) != old.get_tensor(key))
+    ] or ([] if shapes else ["no tensor is left"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sizes", nargs="*", metavar="MODEL")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--example", type=Path, default=EXAMPLE)
     parser.add_argument("--fingerprint", type=Path, help="look at this folder's only")
+    parser.add_argument("--rewritten", type=Path, nargs=2, metavar=("FOLDER", "BEFORE"),
+                        help="compare the variables of these two only")  # fmt: skip
     args = parser.parse_args()
+    if args.rewritten:
+        sys.exit("; ".join(misread(*args.rewritten)) or 0)
     if args.fingerprint:
         sys.exit("; ".join(lies(args.fingerprint)) or 0)
     failed = False

@@ -26,6 +26,16 @@ def is_copy(path: str, original: str) -> bool:
         return _equals(path, data, [(0, len(data))])
 
 
+def begins_with(path: str, original: str) -> bool:
+    """Whether a file has all bytes of the original, and then perhaps more."""
+    with mapped(original) as data, mapped(path) as copy:
+        return all(
+            copy[start : min(start + WINDOW, len(data))]
+            == data[start : min(start + WINDOW, len(data))]
+            for start in range(0, len(data), WINDOW)
+        )
+
+
 def is_retagged(path: str, original: str, tag: str) -> bool:
     """Whether a file is the original with one more tag, and all else as it was."""
     with mapped(original) as data:

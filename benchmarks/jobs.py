@@ -37,6 +37,15 @@ JOBS = (
     Job("retag M, fsync", "retag", "M", ("fastsm", "upb"), repeat=20, sync=True),
     Job("retag M-bare", "retag", "M-bare", ("fastsm", "upb"), repeat=20, sync=False),
     Job("retag M-bare, fsync", "retag", "M-bare", ("fastsm", "upb"), repeat=20, sync=True),
+    Job("verify W", "verify", "W", ("fastsm", "tensorflow")),
+    Job("verify W, the work", "verify", "W", ("fastsm", "tensorflow"), repeat=3),
+    Job("list W-many", "list", "W-many", ("fastsm", "tensorflow"), repeat=10),
+    Job("first tensor of W-4GB", "first", "W-4GB", ("fastsm", "tensorflow")),
+    Job("subset of W", "subset", "W", ("fastsm", "cp"), sync=False),
+    Job("dedupe W", "dedupe", "W", ("fastsm", "cp"), sync=False),
+    Job("dedupe W, fsync", "dedupe", "W", ("fastsm", "cp"), sync=True),
+    Job("crc32c, cached", "crc 4", "S", ("fastsm", "crc32c"), repeat=5),
+    Job("crc32c, from memory", "crc 512", "S", ("fastsm", "crc32c"), repeat=5),
 )
 
 
@@ -64,7 +73,7 @@ class Goal(NamedTuple):
 
 
 MB = 1e6
-CLI = "saved_model_cli"
+CLI, TF = "saved_model_cli", "tensorflow"
 
 GOALS = (
     Goal("show S: time of bare python", "wall_s", "show S", "times", 1.3, ("python", "show S")),
@@ -92,4 +101,23 @@ GOALS = (
     Goal("retag M: faster than upb", "wall_s", "retag M", "faster", 10, ("upb", "retag M")),
     Goal("retag M without a fingerprint: faster than upb", "wall_s", "retag M-bare", "faster",
          10, ("upb", "retag M-bare")),
+    Goal("verify W: faster than TensorFlow reads it", "wall_s", "verify W", "faster", 12,
+         (TF, "verify W")),
+    Goal("verify W, without starting: faster than TensorFlow reads it", "wall_s",
+         "verify W, the work", "faster", 4, (TF, "verify W, the work")),
+    Goal("verify W: peak memory", "peak_bytes", "verify W", "alone", 64 * MB),
+    Goal("crc32c, cached: faster than the crc32c package", "wall_s", "crc32c, cached", "faster",
+         1.3, ("crc32c", "crc32c, cached")),
+    Goal("crc32c, from memory: faster than the crc32c package", "wall_s", "crc32c, from memory",
+         "faster", 1.3, ("crc32c", "crc32c, from memory")),
+    Goal("list W-many: faster than TensorFlow's reader", "wall_s", "list W-many", "faster", 1,
+         (TF, "list W-many")),
+    Goal("subset of W: time of cp of what is kept", "wall_s", "subset of W", "times", 1.1,
+         ("cp", "subset of W")),
+    Goal("subset of W: peak memory", "peak_bytes", "subset of W", "alone", 64 * MB),
+    Goal("dedupe W: time of cp of what is kept", "wall_s", "dedupe W", "times", 2,
+         ("cp", "dedupe W")),
+    Goal("dedupe W: peak memory", "peak_bytes", "dedupe W", "alone", 64 * MB),
+    Goal("first tensor of W-4GB: faster than TensorFlow", "wall_s", "first tensor of W-4GB",
+         "faster", 20, (TF, "first tensor of W-4GB")),
 )  # fmt: skip

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from . import files, reference
 from .adapters import adapter
-from .adapters.cp import COPY
+from .adapters.cp import COPY, original
 from .jobs import JOBS, Job
 
 HERE = Path(__file__).parent
@@ -92,6 +92,7 @@ class Bench:
         self.work = self.scratch / "work"
         self.said: dict[str, str] = {}  # saved_model_cli's text, by job
         self.fingerprints: dict[str, bytes] = {}  # those found true, by model
+        self.indexes: dict[str, bytes] = {}  # those that TensorFlow reads rightly, by job
 
     def row(self, job: Job, tool: str) -> dict[str, Any]:
         return {"job": job.name, "tool": tool, "in_process": bool(job.repeat), "problem": None}
@@ -152,8 +153,21 @@ class Bench:
     # -- is what came out right? --
 
     def check_process(self, job: Job, tool: str, output: str) -> None:
-        if job.verb == "retag":
-            self.check_retagged(job, tool)
+        if tool == "cp":
+            if not files.is_copy(
+                str(self.work / COPY), original(job.verb, str(self.data / job.model))
+            ):
+                raise Wrong("no true copy")
+        elif job.verb == "retag":
+            self.check_retagged(job)
+        elif job.verb in ("subset", "dedupe"):
+            self.check_rewritten(job)
+        elif job.verb == "verify":
+            if tool == "fastsm" and "0 errors" not in output:
+                raise Wrong("finds errors in a model that has none")
+        elif job.verb == "first":
+            if self.said.setdefault(job.name, output) != output:
+                raise Wrong("reads another tensor than TensorFlow")
         elif tool == "saved_model_cli":
             if "signature_def" not in output and "inputs[" not in output:
                 raise Wrong("printed no signature")
@@ -174,22 +188,33 @@ class Bench:
     def check_call(self, job: Job, tool: str, result: Any) -> None:
         if job.verb == "retag":
             if tool == "fastsm":
-                self.check_retagged(job, tool)
+                self.check_retagged(job)
             elif not result:
                 raise Wrong("wrote something else than the retagged model")
             return
         found = json.dumps(result, sort_keys=True)
         if self.said.setdefault(job.name, found) != found:
-            raise Wrong("finds other nodes or ops than the tool before it")
+            raise Wrong("finds something else than the tool before it")
 
-    def check_retagged(self, job: Job, tool: str) -> None:
+    def check_rewritten(self, job: Job) -> None:
+        """The shard must hold what W-kept does, and TensorFlow read each tensor as before."""
+        model, variables = str(self.data / job.model), self.work / "variables"
+        shard = str(variables / "variables.data-00000-of-00001")
+        if not files.begins_with(shard, original(job.verb, model)):
+            raise Wrong("the shard holds other bytes than are to be kept")
+        index = (variables / "variables.index").read_bytes()
+        if job.name not in self.indexes:
+            module = "benchmarks.check_generated"
+            check = [sys.executable, "-m", module, "--rewritten", str(self.work), model]
+            spawn(check, self.scratch)
+            self.indexes[job.name] = index
+        if self.indexes[job.name] != index:
+            raise Wrong("variables.index is another one in each run")
+
+    def check_retagged(self, job: Job) -> None:
         """The file must be the reference's byte for byte, the fingerprint TensorFlow's."""
-        original = str(self.data / job.model / "saved_model.pb")
-        if tool == "cp":
-            if not files.is_copy(str(self.work / COPY), original):
-                raise Wrong("no true copy")
-            return
-        if not files.is_retagged(str(self.work / "saved_model.pb"), original, "gpu"):
+        before = str(self.data / job.model / "saved_model.pb")
+        if not files.is_retagged(str(self.work / "saved_model.pb"), before, "gpu"):
             raise Wrong("saved_model.pb is not the original with one more tag")
         stored = self.work / "fingerprint.pb"
         if stored.exists() != (self.data / job.model / "fingerprint.pb").exists():

@@ -33,3 +33,22 @@ class Call(NamedTuple):
 def adapter(tool: str) -> ModuleType:
     """The module of a tool."""
     return import_module(f"{__name__}.{tool}")
+
+
+def first_tensor(model: str) -> tuple[str, str]:
+    """The arguments of what reads one tensor: the checkpoint, and the tensor's key."""
+    return f"{model}/model", "w00/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def crc_call(checksum: Callable[[bytes], int], verb: str) -> Call:
+    """The checksum of so many MiB, ``crc 4``, over and over until that is 512 MiB."""
+    import random
+
+    data = random.Random(5).randbytes(1 << 20) * int(verb.partition(" ")[2])
+    found: list[int] = []
+
+    def run() -> None:
+        for _ in range((512 << 20) // len(data)):
+            found[:] = [checksum(data)]
+
+    return Call(run, lambda: found)

@@ -5,7 +5,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import Call
+from . import Call, crc_call, first_tensor
+
+FIRST = """
+import sys, fastsm
+x = fastsm.open(sys.argv[1]).variables[sys.argv[2]].numpy()
+print(x[::512, ::512].tobytes().hex())
+"""
+
+#: Keep the weights that W-kept holds, of a model; what later verbs ask of the rewriter.
+SUBSET = """
+import sys
+from fastsm.bundle.opened import Bundle
+from fastsm.bundle.rewrite import BundleRewrite
+from fastsm.commit import commit
+from fastsm.plan import Plan
+plan = Plan(sys.argv[1])
+rewrite = BundleRewrite(Bundle.open(sys.argv[1] + "/variables/variables"))
+rewrite.keep_only(lambda key: key.startswith(b"w"))
+rewrite.result().put(plan, "variables/")
+commit(plan, sync=False)
+"""
 
 SCRIPT = Path(__file__).parent.parent.parent / "bin" / "fastsm"
 
@@ -21,12 +41,23 @@ def command(verb: str, model: str, work: str, sync: bool) -> list[str]:
         "show": ["show", model],
         "show-all": ["show", "--all", model],
         "retag": ["retag", work, "serve", "serve,gpu", *([] if sync else ["--no-sync"])],
+        "verify": ["verify", model],
+        "dedupe": ["dedupe", work, "--in-place", *([] if sync else ["--no-sync"])],
     }
+    if verb == "first":
+        return [sys.executable, "-c", FIRST, *first_tensor(model)]
+    if verb == "subset":
+        return [sys.executable, "-c", SUBSET, work]
     return [sys.executable, str(SCRIPT), *words[verb]]
 
 
 def call(verb: str, model: str, work: str, sync: bool) -> Call:
-    return {"index": index, "retag": retag}[verb](model, work, sync)
+    if verb.startswith("crc"):
+        from fastsm._core import crc32c
+
+        return crc_call(crc32c, verb)
+    calls = {"index": index, "retag": retag, "verify": verify, "list": list_all}
+    return calls[verb](model, work, sync)
 
 
 def index(model: str, work: str, sync: bool) -> Call:
@@ -52,3 +83,28 @@ def retag(model: str, work: str, sync: bool) -> Call:
         fastsm.retag(work, {"serve"}, {"serve", "gpu"}, sync=sync)
 
     return Call(run, lambda: None)
+
+
+def verify(model: str, work: str, sync: bool) -> Call:
+    import fastsm
+
+    found: dict[str, Any] = {}
+
+    def run() -> None:
+        report = fastsm.verify(model)
+        found.update(tensors=report.checked["tensors"] if report.ok else 0)
+
+    return Call(run, lambda: found)
+
+
+def list_all(model: str, work: str, sync: bool) -> Call:
+    import fastsm
+
+    found: dict[str, Any] = {}
+
+    def run() -> None:
+        variables = fastsm.open(f"{model}/model").variables
+        found.update((key, (v.dtype, v.shape)) for key, v in variables.items())
+
+    return Call(run, lambda: {k: [dtype, list(shape)] for k, (dtype, shape) in found.items()})
+

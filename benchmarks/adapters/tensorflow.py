@@ -1,0 +1,55 @@
+"""TensorFlow reading a checkpoint, as its documentation says: tf.train.load_checkpoint."""
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from . import Call, first_tensor, saved_model_cli
+
+version = saved_model_cli.version
+
+READ_ALL = """
+import sys, tensorflow as tf
+reader = tf.train.load_checkpoint(sys.argv[1])
+for key in reader.get_variable_to_shape_map():
+    reader.get_tensor(key)
+"""
+
+FIRST = """
+import sys, tensorflow as tf
+x = tf.train.load_checkpoint(sys.argv[1]).get_tensor(sys.argv[2])
+print(x[::512, ::512].tobytes().hex())
+"""
+
+
+def command(verb: str, model: str, work: str, sync: bool) -> list[str]:
+    if verb == "first":
+        return [sys.executable, "-c", FIRST, *first_tensor(model)]
+    return [sys.executable, "-c", READ_ALL, f"{model}/variables/variables"]
+
+
+def call(verb: str, model: str, work: str, sync: bool) -> Call:
+    import tensorflow as tf
+
+    found: dict[str, Any] = {}
+
+    def verify() -> None:
+        reader = tf.train.load_checkpoint(f"{model}/variables/variables")
+        sizes = [_size(reader.get_tensor(key)) for key in reader.get_variable_to_shape_map()]
+        found.update(tensors=len(sizes))
+
+    def list_all() -> None:
+        reader = tf.train.load_checkpoint(f"{model}/model")
+        found.update(shapes=reader.get_variable_to_shape_map(),
+                     dtypes=reader.get_variable_to_dtype_map())  # fmt: skip
+
+    def list_result() -> dict[str, Any]:
+        return {k: [found["dtypes"][k].name, v] for k, v in found["shapes"].items()}
+
+    if verb == "verify":
+        return Call(verify, lambda: found)
+    return Call(list_all, list_result)
+
+
+def _size(value: Any) -> int:
+    return value.nbytes if hasattr(value, "nbytes") else len(value)
