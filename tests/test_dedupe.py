@@ -306,3 +306,40 @@ def test_a_checkpoint_that_is_no_part_of_a_model_is_refused(ranker: Path) -> Non
         assert str(e.value) == (
             f"{prefix}: is a checkpoint, not a model: it can be read, and only models are edited"
         )
+
+
+def rewrite_index(prefix: Path, added: list[tuple[bytes, int, int]]) -> None:
+    """Add entries of 4,000 bytes of zeros at places that are there: (key, offset, size)."""
+    opened = Bundle.open(str(prefix))
+    sizes = [(0, opened.shard(0).identity.size)]
+    fresh = [(0, offset, size, True) for _, offset, size in added]
+    relay = _core.Relay(opened.index, b"\1" * len(opened.index), sizes, fresh=fresh)
+    entries = [
+        (key, _core.new_entry(4, (size,), size, 7), i) for i, (key, _, size) in enumerate(added)
+    ]
+    Path(f"{prefix}.index").write_bytes(relay.write(entries))
+
+
+def test_entries_that_overlap_many_times_are_not_compared_for_ever(ranker: Path) -> None:
+    prefix = ranker / "variables" / "variables"
+    rewrite_index(prefix, [(b"x%03d" % i, i, 4000) for i in range(500)])
+    with pytest.raises(fastsm.FormatError) as e:
+        fastsm.dedupe(ranker, dry_run=True)
+    assert e.value.problem == "tensors overlap: they have more bytes than the shards"
+
+
+def test_entries_that_share_bytes_already_are_compared_once(ranker: Path) -> None:
+    """Three keys at each of two places with the same bytes: one place is left."""
+    opened = bundle(ranker)
+    row, first = opened.index.twins()[0]
+    offsets = [opened.index.entry(i)[3] for i in (row, first)]
+    size = opened.index.entry(row)[4]
+    added = [(b"x%d%d" % (i, n), at, size) for i, at in enumerate(offsets) for n in range(3)]
+    rewrite_index(ranker / "variables" / "variables", added)
+    before = values(ranker)
+    result = fastsm.dedupe(ranker, in_place=True, sync=False)
+    assert result.before["doubled"] == 3 + 3 and result.after["doubled"] == 0
+    assert values(ranker) == before
+    index = bundle(ranker).index
+    rows = [i for i, key in enumerate(index.keys()) if key.startswith(b"x")]
+    assert len({index.entry(i)[2:4] for i in rows}) == 1

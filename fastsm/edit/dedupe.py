@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .._core import first_difference
 from ..bundle.rewrite import BundleRewrite
+from ..errors import FormatError
 from ..text import Record
 
 TYPE_CHECKING = False
@@ -54,18 +55,28 @@ def dedupe(bundle: Bundle, progress: Callable[[int, int], object] | None = None)
     rewrite = BundleRewrite(bundle)
     index = bundle.index
     twins = index.twins()
-    total, done = sum(index.entry(row)[4] for row, _ in twins), 0
-    pairs: list[tuple[int, int]] = []
-    unequal = []
-    for row, first in twins:
-        a, b = rewrite.content(first), rewrite.content(row)
-        if first_difference(a, 0, b, 0, a.size) is None:
-            pairs.append((row, first))
-        else:
-            unequal.append(index.key(row))
+    # Some may share bytes already: each place is compared once.
+    places = {(first, index.entry(row)[2:4]): row for row, first in twins}
+    for (first, _), row in places.items():
+        rewrite.content(first), rewrite.content(row)  # raises where one is not in its shard
+    total, done = sum(index.entry(row)[4] for row in places.values()), 0
+    if total > sum(bundle.shard(shard).identity.size for shard in index.shards()):
+        problem = "tensors overlap: they have more bytes than the shards"
+        raise FormatError(bundle.index_file.path, problem)
+    equal = {}
+    for place, row in places.items():
+        a, b = rewrite.content(place[0]), rewrite.content(row)
+        equal[place] = first_difference(a, 0, b, 0, a.size) is None
         done += a.size
         if progress is not None:
             progress(done, total)
+    pairs: list[tuple[int, int]] = []
+    unequal = []
+    for row, first in twins:
+        if equal[first, index.entry(row)[2:4]]:
+            pairs.append((row, first))
+        else:
+            unequal.append(index.key(row))
     rewrite.share(pairs)
     shared = [(index.key(row), index.key(to), index.entry(row)[4]) for row, to in pairs]
     return Dedupe(shared, unequal, rewrite.result())
