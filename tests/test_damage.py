@@ -117,6 +117,20 @@ def test_memory_stays_bounded(bases: Path, tmp_path: Path) -> None:
     assert grown < 16 << 10  # kilobytes
 
 
+@pytest.mark.parametrize("dtype", ["float16", "uint64", "string"])
+def test_slices_without_objects_are_restored_one_by_one(
+    dtype: str, oracle: Oracle, tmp_path: Path
+) -> None:
+    """TensorFlow reads each of these slices by itself, so there is nothing to find."""
+    how = {"p": (dtype, [4, 6], ["4 6 0,2:-", "4 6 2,2:-"])}
+    oracle.save_slices(tmp_path / "c", how)
+    report = fastsm.verify(tmp_path / "c")
+    assert report.findings == [] and report.checked["slices"] == 2
+    assert not oracle.restore_all(tmp_path / "c", {"p": dtype})[0].ok
+    for spec in how["p"][2]:
+        assert oracle.restore_all(tmp_path / "c", {"p": dtype}, [spec])[0].ok
+
+
 # -- damage that nobody thought of -----------------------------------------------------
 
 

@@ -199,6 +199,17 @@ def test_a_signature_names_what_is_not_there(tmp_path: Path) -> None:
     assert found[0].message == '"gone:0": no such node in the graph'
 
 
+def test_a_signature_names_an_output_that_is_not_there(tmp_path: Path) -> None:
+    split = node("u", "Unique", "x")
+    outputs = {"x:1": "Placeholder, has 1 output", "u:2": "Unique, has 2 outputs", "u:1": ""}
+    for tensor, words in outputs.items():
+        signature = entry(5, "s", entry(2, "out", delimited(1, tensor)))
+        graph = meta_graph(signature, nodes=GRAPH + split)
+        path = hand_made(tmp_path / tensor[0] / tensor[2], graph)
+        found = findings(path).get("signature-tensor", [])
+        assert [f.message for f in found] == ([f'"{tensor}": the node, {words}'] if words else [])
+
+
 def test_every_tensor_of_a_sparse_input(tmp_path: Path) -> None:
     sparse = delimited(4, delimited(1, "x:0"), delimited(2, "i:0"), delimited(3, "y:0"))
     signature = entry(5, "s", entry(1, "in", sparse))

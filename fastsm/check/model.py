@@ -10,8 +10,10 @@ import os
 
 from .. import _core
 from ..errors import CoreError, FormatError, UnsupportedError
-from ..text import count, printable
-from .nodes import Graph, node_of
+from ..graph import op_outputs
+from ..text import count, counted, printable
+from ..views import RESERVED
+from .nodes import CALLS, Graph, node_of, output_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..model import SavedModel
     from ..views import Asset, MetaGraph, TensorInfo
+    from .nodes import Node
     from .report import Report
 
     T = TypeVar("T")
@@ -88,23 +91,48 @@ def check_graph(report: Report, damage: Damage, graph: MetaGraph) -> Graph | Non
     wanted = {node_of(tensor.encode("utf-8", "surrogateescape")) for _, _, tensor in named}
     there = damage.guard(lambda: nodes.named(wanted)) or {}
     for rule, place, tensor in named:
-        if node_of(tensor.encode("utf-8", "surrogateescape")) not in there:
+        name = tensor.encode("utf-8", "surrogateescape")
+        node = there.get(node_of(name))
+        problem = None
+        if node is None:
+            problem = "no such node in the graph"
+        elif rule == "signature-tensor" and ":" in tensor:
+            n = damage.guard(lambda node=node: _n_outputs(node))  # type: ignore[misc]
+            if n is not None and output_of(name) >= n:
+                op = printable(node.op)
+                problem = f"the node, {op}, has {counted(n, 'output')}"
+        if problem:
             report.add(
-                rule, damage.file, f'"{printable(tensor)}": no such node in the graph',
-                place=place, key=tensor,
-            )  # fmt: skip
+                rule, damage.file, f'"{printable(tensor)}": {problem}', place=place, key=tensor
+            )
     return nodes
+
+
+#: Ops of signatures that have one output; graph.op_outputs lists those that have not.
+_ONE_OUTPUT = (b"Placeholder", b"PlaceholderWithDefault", b"Const", b"Identity")
+
+
+def _n_outputs(node: Node) -> int | None:
+    """How many outputs a node has; None where that would need more than a look."""
+    if node.op in CALLS:
+        return len(node.dtypes("Tout"))
+    if node.op in _ONE_OUTPUT:
+        return 1
+    op = node.op.decode("utf-8", "replace")
+    return next((n for n, ops in op_outputs.FIXED.items() if op in ops.split()), None)
 
 
 def _named(damage: Damage, graph: MetaGraph) -> Iterator[tuple[str, str, str]]:
     """(rule, place, tensor or op) of all that a meta graph names in its graph."""
     for key, signature in (damage.guard(lambda: graph.signature_defs) or {}).items():
         damage.report.count("signatures")
+        # The reserved ones name ops, which may have no output.
+        rule = "op-missing" if key in RESERVED else "signature-tensor"
         for side in ("inputs", "outputs"):
             for name, info in getattr(signature, side).items():
                 place = f'{graph.place}.signature_def["{printable(key)}"].{side}'
                 for tensor in _tensors(info):
-                    yield "signature-tensor", f'{place}["{printable(name)}"]', tensor
+                    yield rule, f'{place}["{printable(name)}"]', tensor
     saver = damage.guard(lambda: graph.saver)
     if saver is not None:
         for field in ("filename_tensor", "save_tensor", "restore_op"):

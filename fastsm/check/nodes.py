@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..source import Reader, Spans
     from ..views import MetaGraph
 
+CALLS = (b"PartitionedCall", b"StatefulPartitionedCall")
+
 
 class Node:
     """A NodeDef, its attributes read when asked for.

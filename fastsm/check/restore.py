@@ -18,7 +18,7 @@ from ..errors import CoreError, FormatError
 from ..source import LEN, VARINT, Reader, from_bytes, last
 from ..text import count, printable
 from .entries import open_shard, shape_words
-from .nodes import Graph, node_of, output_of
+from .nodes import CALLS, Graph, node_of, output_of
 from .table import key_words
 
 TYPE_CHECKING = False
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     #: (key, DataType or None, shape or None): what something restores.
     Wanted = tuple[bytes, int | None, tuple[int, ...] | None]
-
-CALLS = (b"PartitionedCall", b"StatefulPartitionedCall")
 
 #: An object graph of more bytes or nodes is not looked at; the largest known have a few
 #: million bytes, and some ten thousand nodes.

@@ -95,8 +95,10 @@ def _summary(report: Report) -> list[str]:
     parts = []
     if "tensors" in n:
         held = f" ({size(n['tensor_bytes'])})" if "tensor_bytes" in n else ""
+        slices = f", {counted(n['slices'], 'slice')}" if "slices" in n else ""
         parts.append(
-            f"{counted(n['tensors'], 'tensor')}{held} in {counted(n.get('shards', 0), 'shard')}, "
+            f"{counted(n['tensors'], 'tensor')}{slices}{held} in "
+            f"{counted(n.get('shards', 0), 'shard')}, "
             f"{counted(n['index_blocks'], 'index block')}"
         )
     if "meta_graphs" in n:

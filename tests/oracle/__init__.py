@@ -262,10 +262,10 @@ class Oracle:
         return verdict, _tensors(rows or {})
 
     def restore_all(
-        self, prefix: StrPath, dtypes: Mapping[str, str]
+        self, prefix: StrPath, dtypes: Mapping[str, str], slices: Sequence[str] = ()
     ) -> tuple[Verdict, dict[str, Tensor]]:
-        """What RestoreV2 reads, told keys and dtypes; all or an error."""
-        verdict, rows = self._ask("restore_all", prefix, dict(dtypes))
+        """What RestoreV2 reads, told keys and dtypes, and of each which slice; all or an error."""
+        verdict, rows = self._ask("restore_all", prefix, dict(dtypes), list(slices))
         return verdict, _tensors(rows or {})
 
     def latest_checkpoint(self, folder: StrPath) -> str | None:

@@ -65,11 +65,11 @@ def read_all(prefix: str) -> dict[str, Any]:
     }
 
 
-def restore_all(prefix: str, dtypes: dict[str, str]) -> dict[str, Any]:
+def restore_all(prefix: str, dtypes: dict[str, str], slices: list[str]) -> dict[str, Any]:
     """Every tensor through one RestoreV2, which is told keys and dtypes, as a graph does."""
     resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESSES, MAX_ADDRESSES))
     values = tf.raw_ops.RestoreV2(
-        prefix=prefix, tensor_names=list(dtypes), shape_and_slices=[""] * len(dtypes),
+        prefix=prefix, tensor_names=list(dtypes), shape_and_slices=slices or [""] * len(dtypes),
         dtypes=[tf.as_dtype(d) for d in dtypes.values()],
     )  # fmt: skip
     out = {}
