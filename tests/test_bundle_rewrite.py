@@ -329,6 +329,40 @@ def test_slices_that_do_not_cover_are_refused(model: ModelFactory, tmp_path: Pat
     assert e.value.problem == '"by_row": its slice 2,2:0,4 is not there'
 
 
+def test_slices_of_the_same_bytes_do_not_grow_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand slices that all name one stretch of zeros."""
+    n = 1000
+
+    def ask(rewrite: BundleRewrite) -> None:
+        extents = [((0, 200), (i, 1)) for i in range(n)]
+        for extent in extents:
+            entry = _core.new_entry(4, (200, 1), 200, 0)
+            rewrite._added[_core.slice_key(b"cut", extent)] = entry, 0
+        parts = b"".join(
+            _core.delimited(7, b"".join(
+                _core.delimited(1, _core.number(1, start) + _core.number(2, length))
+                for start, length in extent
+            ))
+            for extent in extents
+        )  # fmt: skip
+        rewrite._added[b"cut"] = _core.new_entry(4, (200, n), 0, 0) + parts, 1
+        rewrite._fresh += [(0, 0, 200, True), (0, 0, 0, True)]
+        rewrite._contents += [None, None]
+
+    prefix = tmp_path / "small" / "variables"
+    shutil.copytree(rewritten(RANKER, ask, tmp_path / "out").parent, prefix.parent)
+    small = BundleRewrite(Bundle.open(str(prefix)))
+    assert len(small.slice_rows(small.row("cut"))) == n
+    with pytest.raises(fastsm.FormatError, match="its bytes are damaged"):
+        small.make_dense("cut")  # 200 kB of 7.5 kB of shards: that is looked at
+    monkeypatch.setattr(dense_module, "MAX_GROWTH", 20)
+    with pytest.raises(fastsm.FormatError) as e:
+        small.make_dense("cut")
+    assert e.value.problem == '"cut": its slices have far more bytes than the shards'
+
+
 # -- and how fast --
 
 

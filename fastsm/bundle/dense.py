@@ -11,6 +11,7 @@ from ..dtypes import name as dtype_name
 from ..errors import CoreError, UnsupportedError
 from ..source import from_bytes, joined
 from ..text import count
+from .variables import MAX_GROWTH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def dense(rewrite: BundleRewrite, row: int, parts: list[int]) -> Dense:
         if index.entry(part)[0] != dtype:
             other = dtype_name(index.entry(part)[0])
             raise rewrite.error(row, f"is {dtype_name(dtype)}, and a slice of it {other}")
+    if sum(index.entry(part)[4] for part in parts) > MAX_GROWTH * rewrite.n_bytes:
+        raise rewrite.error(row, "its slices have far more bytes than the shards")
     if dtype == _STRING:
         _check_bytes(rewrite, parts)
         return _strings(rewrite, row, shape, boxes, parts)

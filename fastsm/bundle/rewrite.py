@@ -74,6 +74,12 @@ class BundleRewrite:
             self._rows = {key: i for i, key in enumerate(self.bundle.index.keys())}
         return self._rows
 
+    @property
+    def n_bytes(self) -> int:
+        """What all shards hold. Tensors that overlap say more, and would take for ever."""
+        shards = self.bundle.index.shards()
+        return sum(self.bundle.shard(shard).identity.size for shard in shards)
+
     def row(self, key: str | bytes) -> int:
         """The row of a key. Raises MissingError when there is none."""
         name = key.encode("utf-8", "surrogateescape") if isinstance(key, str) else key
@@ -233,6 +239,9 @@ class BundleRewrite:
                 places.setdefault((shard, offset, size), row)
         rows = [row for _, row in sorted(places.items())]
         total, done = sum(size for _, _, size in places), 0
+        if total > self.n_bytes:
+            problem = "tensors overlap: they have more bytes than the shards"
+            raise FormatError(self.bundle.index_file.path, problem)
         while rows:
             shard, n, size = index.entry(rows[0])[2], 0, 0
             while n < len(rows) and size < _BATCH and index.entry(rows[n])[2] == shard:

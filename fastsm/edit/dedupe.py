@@ -60,7 +60,7 @@ def dedupe(bundle: Bundle, progress: Callable[[int, int], object] | None = None)
     for (first, _), row in places.items():
         rewrite.content(first), rewrite.content(row)  # raises where one is not in its shard
     total, done = sum(index.entry(row)[4] for row in places.values()), 0
-    if total > sum(bundle.shard(shard).identity.size for shard in index.shards()):
+    if total > rewrite.n_bytes:
         problem = "tensors overlap: they have more bytes than the shards"
         raise FormatError(bundle.index_file.path, problem)
     equal = {}
