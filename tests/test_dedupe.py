@@ -24,8 +24,8 @@ from .test_retag import contents
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
-#: Models that say so where there is something to share: Keras 3 exports.
-DOUBLED = ["keras_export"]
+#: Models in which something is stored twice: Keras 3 exports, and equal numbers by chance.
+DOUBLED = ["keras_endpoints", "keras_export", "keras_multi", "many_variables", "partitioned"]
 
 
 @pytest.fixture
@@ -253,6 +253,8 @@ def test_outputs_stay_bit_equal(
     assert computed == outputs(model(name), name, oracle)
     assert {"v2", "v1", "cc"} <= {key[0] for key, value in computed.items() if value == "ok"}
     assert oracle.tensors(tmp_path / "out") == oracle.tensors(model(name))
+    if not (model(name) / "fingerprint.pb").exists():
+        return  # a TF1 model has none, and gets none
     stored, true = oracle.stored_fingerprint(tmp_path / "out"), oracle.fingerprint(tmp_path / "out")
     assert stored.checkpoint_hash == true.checkpoint_hash
 
