@@ -405,49 +405,49 @@ cdef extern from "fsm_table_write.h" nogil:
 
     void fsm_table_writer_free(fsm_table_writer *w)
 
-cdef extern from "fsm_relay.h" nogil:
+cdef extern from "fsm_layout.h" nogil:
     const int32_t FSM_NO_SHARD
     const uint64_t FSM_NO_ROW
 
-    ctypedef struct fsm_relay_shard:
+    ctypedef struct fsm_layout_shard:
         int32_t id
         int32_t to
         uint64_t size
         bint touched
 
-    ctypedef struct fsm_relay_fresh:
+    ctypedef struct fsm_layout_fresh:
         int32_t shard
         int64_t offset
         uint64_t size
         uint64_t old
 
-    ctypedef struct fsm_relay_place:
+    ctypedef struct fsm_layout_place:
         int32_t shard
         int64_t offset
 
-    ctypedef struct fsm_relay_run:
+    ctypedef struct fsm_layout_run:
         int32_t to
         int32_t from_ "from"
         uint64_t origin
         uint64_t size
 
-    ctypedef struct fsm_relay:
-        fsm_relay_place *places
+    ctypedef struct fsm_layout:
+        fsm_layout_place *places
         fsm_array runs
         int32_t n_shards
 
-    ctypedef struct fsm_relay_entry:
+    ctypedef struct fsm_layout_entry:
         const uint8_t *key
         const uint8_t *value
         size_t n_key
         size_t n_value
         uint64_t fresh
 
-    fsm_status fsm_relay_make(fsm_relay *relay, const fsm_index *index, const uint8_t *keep,
-                              const uint64_t *same_as, const fsm_relay_fresh *fresh,
-                              size_t n_fresh, fsm_relay_shard *shards, size_t n_shards,
-                              bint merge, fsm_error *e)
-    fsm_status fsm_relay_write(fsm_table_writer *w, const fsm_relay *relay,
-                               const fsm_index *index, const uint8_t *keep,
-                               const fsm_relay_entry *added, size_t n_added, fsm_error *e)
-    void fsm_relay_free(fsm_relay *relay)
+    fsm_status fsm_layout_make(fsm_layout *layout, const fsm_index *index, const uint8_t *keep,
+                               const uint64_t *same_as, const fsm_layout_fresh *fresh,
+                               size_t n_fresh, fsm_layout_shard *shards, size_t n_shards,
+                               bint merge, fsm_error *e)
+    fsm_status fsm_layout_write(fsm_table_writer *w, const fsm_layout *layout,
+                                const fsm_index *index, const uint8_t *keep,
+                                const fsm_layout_entry *added, size_t n_added, fsm_error *e)
+    void fsm_layout_free(fsm_layout *layout)

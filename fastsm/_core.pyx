@@ -1136,7 +1136,7 @@ def new_entry(int32_t dtype, shape, int64_t size, uint32_t crc32c):
     return patch_entry(out, size, crc32c)
 
 
-cdef class Relay:
+cdef class Layout:
     """The shards of a bundle laid out anew, and the index that goes with them.
 
     Args:
@@ -1153,14 +1153,14 @@ cdef class Relay:
     Raises CoreError "INVALID" for an entry that lies outside its shard; its offset is the
     row, and ``need`` where the entry ends.
     """
-    cdef fsm_relay relay
+    cdef fsm_layout layout
     cdef BundleIndex index
     cdef bytes keep
     cdef size_t n_fresh
     cdef readonly list shards
 
     def __cinit__(self):
-        memset(&self.relay, 0, sizeof(self.relay))
+        memset(&self.layout, 0, sizeof(self.layout))
 
     def __init__(self, BundleIndex index not None, bytes keep not None, list shards not None, *,
                  same_as=(), fresh=(), bint merge=False):
@@ -1168,27 +1168,27 @@ cdef class Relay:
         cdef fsm_error e
         cdef fsm_status s
         cdef uint64_t *same = NULL
-        cdef fsm_relay_fresh *new = NULL
-        cdef fsm_relay_shard *old = NULL
+        cdef fsm_layout_fresh *new = NULL
+        cdef fsm_layout_shard *old = NULL
         cdef const uint8_t *kept = <const uint8_t *>PyBytes_AS_STRING(keep)
         if <size_t>PyBytes_GET_SIZE(keep) != n:
             raise ValueError("keep: not a byte for each entry")
-        fsm_relay_free(&self.relay)
+        fsm_layout_free(&self.layout)
         self.index = index
         self.keep = keep
         self.n_fresh = len(fresh)
         try:
-            new = <fsm_relay_fresh *>malloc((self.n_fresh or 1) * sizeof(fsm_relay_fresh))
-            old = <fsm_relay_shard *>malloc((n_shards or 1) * sizeof(fsm_relay_shard))
+            new = <fsm_layout_fresh *>malloc((self.n_fresh or 1) * sizeof(fsm_layout_fresh))
+            old = <fsm_layout_shard *>malloc((n_shards or 1) * sizeof(fsm_layout_shard))
             same = <uint64_t *>malloc((n or 1) * sizeof(uint64_t)) if same_as else NULL
             if new == NULL or old == NULL or (same_as and same == NULL):
                 raise MemoryError
             for i in range(self.n_fresh):
                 shard, offset, size, is_old = fresh[i]
-                new[i] = fsm_relay_fresh(shard, offset, size, is_old)
+                new[i] = fsm_layout_fresh(shard, offset, size, is_old)
             for i in range(n_shards):
                 shard, size = shards[i]
-                old[i] = fsm_relay_shard(shard, FSM_NO_SHARD, size, False)
+                old[i] = fsm_layout_shard(shard, FSM_NO_SHARD, size, False)
             for i in range(n if same_as else 0):
                 same[i] = i
             for row, other in same_as:
@@ -1196,8 +1196,8 @@ cdef class Relay:
                     raise IndexError(row)
                 same[row] = other
             with nogil:
-                s = fsm_relay_make(&self.relay, &index.index, kept, same, new, self.n_fresh, old,
-                                   n_shards, merge, &e)
+                s = fsm_layout_make(&self.layout, &index.index, kept, same, new, self.n_fresh, old,
+                                    n_shards, merge, &e)
             if s:
                 _raise(&e)
             # (old id, new number or None, whether it changes)
@@ -1212,28 +1212,28 @@ cdef class Relay:
             free(same)
 
     def __dealloc__(self):
-        fsm_relay_free(&self.relay)
+        fsm_layout_free(&self.layout)
 
     @property
     def n_shards(self):
-        return self.relay.n_shards
+        return self.layout.n_shards
 
     def runs(self):
         """(new shard, old shard's id or None, origin, size) of each stretch, in the order of
         the new shards' bytes; without an old shard, origin tells which of the fresh."""
-        cdef fsm_relay_run *run = <fsm_relay_run *>self.relay.runs.items
+        cdef fsm_layout_run *run = <fsm_layout_run *>self.layout.runs.items
         cdef size_t i
         return [
             (run[i].to, None if run[i].from_ == FSM_NO_SHARD else self.shards[run[i].from_][0],
              run[i].origin, run[i].size)
-            for i in range(self.relay.runs.n)
+            for i in range(self.layout.runs.n)
         ]
 
     def place(self, size_t row):
         """(shard, offset) that entry ``row`` has now."""
         if row >= self.index.index.n_entries:
             raise IndexError(row)
-        return self.relay.places[row].shard, self.relay.places[row].offset
+        return self.layout.places[row].shard, self.layout.places[row].offset
 
     def write(self, added=()):
         """The index, as bytes.
@@ -1250,7 +1250,7 @@ cdef class Relay:
         cdef fsm_status s
         cdef bytes key, value
         cdef const uint8_t *keep = <const uint8_t *>PyBytes_AS_STRING(self.keep)
-        cdef fsm_relay_entry *new = <fsm_relay_entry *>malloc((n or 1) * sizeof(fsm_relay_entry))
+        cdef fsm_layout_entry *new = <fsm_layout_entry *>malloc((n or 1) * sizeof(fsm_layout_entry))
         if new == NULL:
             raise MemoryError
         memset(&w, 0, sizeof(w))
@@ -1265,7 +1265,7 @@ cdef class Relay:
                 new[i].n_value = PyBytes_GET_SIZE(value)
                 new[i].fresh = FSM_NO_ROW if which is None else which
             with nogil:
-                s = fsm_relay_write(&w, &self.relay, &self.index.index, keep, new, n, &e)
+                s = fsm_layout_write(&w, &self.layout, &self.index.index, keep, new, n, &e)
             if s:
                 _raise(&e)
             return PyBytes_FromStringAndSize(<char *>w.out.items, w.out.n)

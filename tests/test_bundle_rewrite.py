@@ -64,8 +64,8 @@ def check_kept_whole(prefix: Path) -> None:
     new = rewrite.result()
     assert not new.index_changes and not new.shards and not new.gone
     sizes = [(s, bundle.shard(s).identity.size) for s in sorted(bundle.index.shards())]
-    relay = _core.Relay(bundle.index, b"\1" * len(bundle.index), sizes)
-    anew = relay.write()
+    layout = _core.Layout(bundle.index, b"\1" * len(bundle.index), sizes)
+    anew = layout.write()
     data = Path(bundle.index_file.path).read_bytes()
     back = _core.BundleIndex(from_bytes(anew))
     assert back.keys() == bundle.index.keys()
@@ -380,7 +380,7 @@ def test_thirty_thousand_entries_take_milliseconds(tmp_path: Path) -> None:
     keep = bytes(i % 2 for i in range(n))
     sizes = [(0, bundle.shard(0).identity.size)]
     start = time.perf_counter()
-    _core.Relay(bundle.index, keep, sizes).write()
+    _core.Layout(bundle.index, keep, sizes).write()
     assert time.perf_counter() - start < 0.5  # some 10 ms; a loop in Python takes 100
 
 

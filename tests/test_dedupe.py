@@ -315,11 +315,11 @@ def rewrite_index(prefix: Path, added: list[tuple[bytes, int, int]]) -> None:
     opened = Bundle.open(str(prefix))
     sizes = [(0, opened.shard(0).identity.size)]
     fresh = [(0, offset, size, True) for _, offset, size in added]
-    relay = _core.Relay(opened.index, b"\1" * len(opened.index), sizes, fresh=fresh)
+    layout = _core.Layout(opened.index, b"\1" * len(opened.index), sizes, fresh=fresh)
     entries = [
         (key, _core.new_entry(4, (size,), size, 7), i) for i, (key, _, size) in enumerate(added)
     ]
-    Path(f"{prefix}.index").write_bytes(relay.write(entries))
+    Path(f"{prefix}.index").write_bytes(layout.write(entries))
 
 
 def test_entries_that_overlap_many_times_are_not_compared_for_ever(ranker: Path) -> None:

@@ -2,7 +2,7 @@
  * with its checksums made true, so that damage reaches the parsers behind them;
  * as the body of a data block; and as a Snappy block. */
 #include "fsm_doubles.h"
-#include "fsm_relay.h"
+#include "fsm_layout.h"
 #include "fsm_ordered.h"
 #include "fsm_snappy.h"
 #include "fsm_strings.h"
@@ -70,9 +70,9 @@ static void use_index(const fsm_index *index) {
 
 /* Drop every third row, add bytes, and hold the new index against what was laid out. */
 static void rewrite(const fsm_index *index) {
-  fsm_relay_shard shards[] = {{.id = 0, .size = 1 << 16}, {.id = 1, .size = 1 << 16}};
-  const fsm_relay_fresh fresh[] = {{0, 100, 60, 0}, {1, 0, 1 << 10, 1}};
-  fsm_relay relay = {0};
+  fsm_layout_shard shards[] = {{.id = 0, .size = 1 << 16}, {.id = 1, .size = 1 << 16}};
+  const fsm_layout_fresh fresh[] = {{0, 100, 60, 0}, {1, 0, 1 << 10, 1}};
+  fsm_layout layout = {0};
   fsm_table_writer w = {0};
   uint8_t *keep = calloc(index->n_entries + 1, 1);
   size_t n = 0;
@@ -82,9 +82,9 @@ static void rewrite(const fsm_index *index) {
     n += keep[i];
   }
   fsm_error e;
-  fsm_status s = fsm_relay_make(&relay, index, keep, NULL, fresh, 2, shards, 2, n % 2, &e);
+  fsm_status s = fsm_layout_make(&layout, index, keep, NULL, fresh, 2, shards, 2, n % 2, &e);
   require(!s || s == FSM_E_INVALID);
-  if (!s && !fsm_relay_write(&w, &relay, index, keep, NULL, 0, &e)) {
+  if (!s && !fsm_layout_write(&w, &layout, index, keep, NULL, 0, &e)) {
     fsm_piece piece;
     fsm_src src;
     fsm_index back;
@@ -96,14 +96,14 @@ static void rewrite(const fsm_index *index) {
       if (!keep[i])
         continue;
       require(back.size[row] == index->size[i] && back.crc32c[row] == index->crc32c[i]);
-      require(index->n_slices[i] || (back.shard[row] == relay.places[i].shard &&
-                                     back.offset[row] == relay.places[i].offset));
+      require(index->n_slices[i] || (back.shard[row] == layout.places[i].shard &&
+                                     back.offset[row] == layout.places[i].offset));
       row++;
     }
     fsm_index_free(&back);
   }
   fsm_table_writer_free(&w);
-  fsm_relay_free(&relay);
+  fsm_layout_free(&layout);
   free(keep);
 }
 

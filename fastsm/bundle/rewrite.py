@@ -279,16 +279,16 @@ class BundleRewrite:
 
         Raises FormatError for an entry that does not lie in its shard.
         """
-        relay, index = self._lay_out()
-        return Rewritten(self.bundle, relay, index, self._contents)
+        layout, index = self._lay_out()
+        return Rewritten(self.bundle, layout, index, self._contents)
 
-    def _lay_out(self) -> tuple[_core.Relay, Source | None]:
+    def _lay_out(self) -> tuple[_core.Layout, Source | None]:
         """Where everything goes, and the new index; None when the old one stays."""
         bundle = self.bundle
         shards = sorted(bundle.index.shards())
         sizes = [(shard, bundle.shard(shard).identity.size) for shard in shards]
         try:
-            relay = _core.Relay(
+            layout = _core.Layout(
                 bundle.index, bytes(self._keep), sizes, same_as=list(self._same_as.items()),
                 fresh=self._fresh, merge=self._merge,
             )  # fmt: skip
@@ -296,13 +296,13 @@ class BundleRewrite:
             raise self._misplaced(e) from None
         changes = (
             self._damaged or bool(self._added) or bool(self._same_as)
-            or 0 in self._keep or any(new != old for old, new, _ in relay.shards)
+            or 0 in self._keep or any(new != old for old, new, _ in layout.shards)
         )  # fmt: skip
         if not changes:
-            return relay, None
+            return layout, None
         entries = [(key, entry, which) for key, (entry, which) in sorted(self._added.items())]
         try:
-            return relay, from_bytes(relay.write(entries))
+            return layout, from_bytes(layout.write(entries))
         except CoreError as e:
             raise FormatError(bundle.index_file.path, str(e)) from None
 
@@ -326,29 +326,29 @@ class Rewritten:
     """
 
     def __init__(
-        self, bundle: Bundle, relay: _core.Relay, index: Source | None,
+        self, bundle: Bundle, layout: _core.Layout, index: Source | None,
         contents: list[Source | None],
     ) -> None:  # fmt: skip
         self._bundle = bundle
         self.index_changes = index is not None
         self.index = bundle.index_file.source() if index is None else index
         stem = os.path.basename(bundle.prefix)
-        files = {shard: bundle.shard(shard) for shard, _, _ in relay.shards}
+        files = {shard: bundle.shard(shard) for shard, _, _ in layout.shards}
         parts: dict[int, list[tuple[Source, int, int]]] = {}
         sources = {shard: file.source() for shard, file in files.items()}
-        for to, shard, origin, size in relay.runs():
+        for to, shard, origin, size in layout.runs():
             source = contents[origin] if shard is None else sources[shard]
             if source is None:
                 raise InternalError("", "a run of new bytes that are old ones")
             start = 0 if shard is None else origin
             parts.setdefault(to, []).append((source, start, start + size))
         # A checkpoint that loses its last tensor has one shard, and nothing in it.
-        names = {to for _, to, _ in relay.shards if to is not None} or ({0} if files else set())
+        names = {to for _, to, _ in layout.shards if to is not None} or ({0} if files else set())
         self.shards: dict[str, Source] = {}
         self.bytes_after = 0
         kept = set()
         for to in sorted(names):
-            name = f"{stem}.data-{to:05d}-of-{relay.n_shards:05d}"
+            name = f"{stem}.data-{to:05d}-of-{layout.n_shards:05d}"
             content = joined(parts.get(to, ()))
             self.bytes_after += content.size
             old = next((f for s, f in files.items() if bundle.shard_name(s) == name), None)
@@ -385,7 +385,7 @@ class Rewritten:
             return
         try:
             index = _core.BundleIndex(staged)
-            _core.Relay(index, b"\1" * len(index), self._new_sizes(index))
+            _core.Layout(index, b"\1" * len(index), self._new_sizes(index))
         except CoreError as e:
             raise InternalError(self._bundle.path, f"the new index is not sound: {e}") from None
 

@@ -1,5 +1,5 @@
 /* Bundles laid out anew: which bytes go where, and the index that says so. */
-#include "fsm_relay.h"
+#include "fsm_layout.h"
 
 #include "check.h"
 #include "fsm_bundle_write.h"
@@ -17,8 +17,8 @@ static const sample FIVE[] = {
 
 typedef struct {
   fsm_index index;
-  fsm_relay relay;
-  fsm_relay_shard shards[2];
+  fsm_layout layout;
+  fsm_layout_shard shards[2];
   fsm_error e;
 } bundle;
 
@@ -31,26 +31,26 @@ static void open_bundle(bundle *b, const sample *samples, size_t n) {
 }
 
 static void close_bundle(bundle *b) {
-  fsm_relay_free(&b->relay);
+  fsm_layout_free(&b->layout);
   fsm_index_free(&b->index);
 }
 
 static fsm_status lay(bundle *b, const char *keep, const uint64_t *same_as,
-                      const fsm_relay_fresh *fresh, size_t n_fresh, bool merge) {
+                      const fsm_layout_fresh *fresh, size_t n_fresh, bool merge) {
   uint8_t mask[8];
   for (size_t i = 0; i < b->index.n_entries; i++)
     mask[i] = keep[i] == '1';
-  return fsm_relay_make(&b->relay, &b->index, mask, same_as, fresh, n_fresh, b->shards, 2, merge,
-                        &b->e);
+  return fsm_layout_make(&b->layout, &b->index, mask, same_as, fresh, n_fresh, b->shards, 2, merge,
+                         &b->e);
 }
 
 static void check_stretch(const bundle *b, size_t i, int32_t to, int32_t from,
                           uint64_t origin, uint64_t size) {
-  if (i >= b->relay.runs.n) {
+  if (i >= b->layout.runs.n) {
     CHECK(false);
     return;
   }
-  const fsm_relay_run *run = (const fsm_relay_run *)b->relay.runs.items + i;
+  const fsm_layout_run *run = (const fsm_layout_run *)b->layout.runs.items + i;
   CHECK_EQ(run->to, to);
   CHECK_EQ(run->from, from);
   CHECK_EQ(run->origin, origin);
@@ -58,8 +58,8 @@ static void check_stretch(const bundle *b, size_t i, int32_t to, int32_t from,
 }
 
 static void check_place(const bundle *b, size_t row, int32_t shard, int64_t offset) {
-  CHECK_EQ(b->relay.places[row].shard, shard);
-  CHECK_EQ(b->relay.places[row].offset, offset);
+  CHECK_EQ(b->layout.places[row].shard, shard);
+  CHECK_EQ(b->layout.places[row].offset, offset);
 }
 
 static void what_is_kept_whole_stays(void) {
@@ -67,8 +67,8 @@ static void what_is_kept_whole_stays(void) {
   open_bundle(&b, FIVE, 5);
   b.shards[0].size = 44; /* four bytes behind the last extent stay too */
   CHECK_EQ(lay(&b, "11111", NULL, NULL, 0, false), FSM_OK);
-  CHECK_EQ(b.relay.n_shards, 2);
-  CHECK_EQ(b.relay.runs.n, 2);
+  CHECK_EQ(b.layout.n_shards, 2);
+  CHECK_EQ(b.layout.runs.n, 2);
   check_stretch(&b, 0, 0, 0, 0, 44);
   check_stretch(&b, 1, 1, 1, 0, 8);
   CHECK(!b.shards[0].touched && !b.shards[1].touched);
@@ -81,7 +81,7 @@ static void kept_extents_close_up_in_order(void) {
   bundle b;
   open_bundle(&b, FIVE, 5);
   CHECK_EQ(lay(&b, "10111", NULL, NULL, 0, false), FSM_OK);
-  CHECK_EQ(b.relay.runs.n, 2);
+  CHECK_EQ(b.layout.runs.n, 2);
   check_stretch(&b, 0, 0, 0, 10, 30); /* d and a, end to end */
   check_place(&b, 2, 0, 0);
   check_place(&b, 3, 0, 0);
@@ -94,7 +94,7 @@ static void a_shard_that_is_empty_goes(void) {
   bundle b;
   open_bundle(&b, FIVE, 5);
   CHECK_EQ(lay(&b, "00001", NULL, NULL, 0, false), FSM_OK);
-  CHECK_EQ(b.relay.n_shards, 1);
+  CHECK_EQ(b.layout.n_shards, 1);
   CHECK_EQ(b.shards[0].to, FSM_NO_SHARD);
   CHECK_EQ(b.shards[1].to, 0);
   check_place(&b, 4, 0, 0);
@@ -102,8 +102,8 @@ static void a_shard_that_is_empty_goes(void) {
   close_bundle(&b);
   open_bundle(&b, FIVE, 5);
   CHECK_EQ(lay(&b, "00000", NULL, NULL, 0, false), FSM_OK);
-  CHECK_EQ(b.relay.n_shards, 1);
-  CHECK_EQ(b.relay.runs.n, 0);
+  CHECK_EQ(b.layout.n_shards, 1);
+  CHECK_EQ(b.layout.runs.n, 0);
   close_bundle(&b);
 }
 
@@ -111,7 +111,7 @@ static void shards_merge_in_order(void) {
   bundle b;
   open_bundle(&b, FIVE, 5);
   CHECK_EQ(lay(&b, "11111", NULL, NULL, 0, true), FSM_OK);
-  CHECK_EQ(b.relay.n_shards, 1);
+  CHECK_EQ(b.layout.n_shards, 1);
   check_place(&b, 4, 0, 40);
   check_stretch(&b, 1, 0, 1, 0, 8);
   close_bundle(&b);
@@ -131,10 +131,10 @@ static void rows_may_share_bytes(void) {
 static void fresh_bytes_go_where_they_belong(void) {
   bundle b;
   /* b's bytes replaced by longer ones; new ones at the end of shard 1; d's once more. */
-  const fsm_relay_fresh fresh[] = {{0, 0, 25, 0}, {1, 8, 5, 0}, {0, 10, 20, 1}};
+  const fsm_layout_fresh fresh[] = {{0, 0, 25, 0}, {1, 8, 5, 0}, {0, 10, 20, 1}};
   open_bundle(&b, FIVE, 5);
   CHECK_EQ(lay(&b, "10111", NULL, fresh, 3, false), FSM_OK);
-  CHECK_EQ(b.relay.runs.n, 4);
+  CHECK_EQ(b.layout.runs.n, 4);
   check_stretch(&b, 0, 0, FSM_NO_SHARD, 0, 25);
   check_stretch(&b, 1, 0, 0, 10, 30);
   check_stretch(&b, 2, 1, 1, 0, 8);
@@ -154,7 +154,7 @@ static void gaps_and_overlaps(void) {
   bundle b;
   open_bundle(&b, samples, 4);
   CHECK_EQ(lay(&b, "1110", NULL, NULL, 0, false), FSM_OK);
-  CHECK_EQ(b.relay.runs.n, 2);
+  CHECK_EQ(b.layout.runs.n, 2);
   check_stretch(&b, 0, 0, 0, 4, 14); /* what overlaps moves as one */
   check_stretch(&b, 1, 0, 0, 32, 8);
   check_place(&b, 1, 0, 4);
@@ -195,9 +195,9 @@ static void the_index_of_all_rows_is_the_same(void) {
   buffer file = make_index(samples, N_MANY, N_MANY, false);
   b = (bundle){.shards = {{.id = 0, .size = 1 << 20}}};
   CHECK_EQ(read_index(&file, STRICT, &b.index, NULL), FSM_OK);
-  CHECK_EQ(fsm_relay_make(&b.relay, &b.index, keep, NULL, NULL, 0, b.shards, 1, false, NULL),
+  CHECK_EQ(fsm_layout_make(&b.layout, &b.index, keep, NULL, NULL, 0, b.shards, 1, false, NULL),
            FSM_OK);
-  CHECK_EQ(fsm_relay_write(&w, &b.relay, &b.index, keep, NULL, 0, NULL), FSM_OK);
+  CHECK_EQ(fsm_layout_write(&w, &b.layout, &b.index, keep, NULL, 0, NULL), FSM_OK);
   /* make_index has "~" for the last separator, and the writer the shortest one. */
   const uint8_t *out = w.out.items;
   CHECK_EQ(w.out.n, file.size);
@@ -211,17 +211,17 @@ static void added_rows_are_merged_in(void) {
   bundle b;
   fsm_table_writer w = {0};
   fsm_index back;
-  const fsm_relay_fresh fresh[] = {{0, 0, 7, 0}};
+  const fsm_layout_fresh fresh[] = {{0, 0, 7, 0}};
   uint8_t entry[8];
   fsm_entry_write(entry, 9, NULL, 0);
-  const fsm_relay_entry added[] = {
+  const fsm_layout_entry added[] = {
       {(const uint8_t *)"aa", entry, 2, fsm_entry_size(9, NULL, 0), 0},
       {(const uint8_t *)"b", entry, 1, fsm_entry_size(9, NULL, 0), 0},
       {(const uint8_t *)"z", entry, 1, fsm_entry_size(9, NULL, 0), FSM_NO_ROW}};
   open_bundle(&b, FIVE, 5);
   CHECK_EQ(lay(&b, "10110", NULL, fresh, 1, false), FSM_OK);
   const uint8_t keep[] = {1, 0, 1, 1, 0};
-  CHECK_EQ(fsm_relay_write(&w, &b.relay, &b.index, keep, added, 3, NULL), FSM_OK);
+  CHECK_EQ(fsm_layout_write(&w, &b.layout, &b.index, keep, added, 3, NULL), FSM_OK);
   buffer file = {w.out.items, w.out.n, w.out.max};
   CHECK_EQ(read_index(&file, STRICT, &back, NULL), FSM_OK);
   const char *keys[] = {"a", "aa", "b", "c", "d", "z"};
@@ -235,8 +235,8 @@ static void added_rows_are_merged_in(void) {
   }
   fsm_index_free(&back);
   fsm_table_writer_free(&w);
-  const fsm_relay_entry twice[] = {{(const uint8_t *)"c", entry, 1, 2, FSM_NO_ROW}};
-  CHECK_EQ(fsm_relay_write(&w, &b.relay, &b.index, keep, twice, 1, &b.e), FSM_E_ORDER);
+  const fsm_layout_entry twice[] = {{(const uint8_t *)"c", entry, 1, 2, FSM_NO_ROW}};
+  CHECK_EQ(fsm_layout_write(&w, &b.layout, &b.index, keep, twice, 1, &b.e), FSM_E_ORDER);
   fsm_table_writer_free(&w);
   close_bundle(&b);
 }
