@@ -315,12 +315,32 @@ class Variable:
 
     # -- how they are read --
 
+    def stretches(self) -> list[tuple[Extents, int, int]]:
+        """Where the elements lie: one after the other, from a place in a shard on.
+
+        Returns:
+            (which part of the tensor, shard, offset); of a partitioned variable its slices.
+
+        Raises as `numpy` does; of strings and variants UnsupportedError.
+        """
+        shape = self._begin()
+        if self.dtype_number in (STRING, VARIANT):
+            raise UnsupportedError(self._path, f"{printable(self.key)} has no elements of one size")
+        if self.is_partitioned:
+            self._check_cover(shape, self.slices)
+            return [(part.extents, part.shard, part.offset) for part in self.slices]
+        _, _, shard, offset, n_bytes, _, _ = self._entry
+        self._check_size(shape, n_bytes)
+        self._extent(shard, offset, n_bytes)
+        return [(tuple([(0, dim) for dim in shape]), shard, offset)]
+
     @property
     def _path(self) -> str:
         """The index, as errors name it."""
         return self._all.bundle.index_file.path
 
-    def _error(self, problem: str) -> FormatError:
+    def error(self, problem: str) -> FormatError:
+        """What is wrong with it, as a person reads it."""
         return FormatError(self._path, f"{printable(self.key)}: {problem}")
 
     def _begin(self) -> tuple[int, ...]:
@@ -328,23 +348,23 @@ class Variable:
         self._all.check_readable()
         known = self.dtype_number in dtypes.SIZES or self.dtype_number in (STRING, VARIANT)
         if not known:
-            raise self._error(f"has {self.dtype}, which no tensor in a checkpoint can have")
+            raise self.error(f"has {self.dtype}, which no tensor in a checkpoint can have")
         if self.shape is None or min(self.shape, default=0) < 0:
-            raise self._error(f"has no possible shape: {self.spec()}")
+            raise self.error(f"has no possible shape: {self.spec()}")
         return self.shape
 
     def _check_size(self, shape: tuple[int, ...], n_bytes: int) -> None:
         takes = _product(shape) * dtypes.SIZES[self.dtype_number]
         if takes != n_bytes:
             spec = f"{self.dtype}[{', '.join(map(str, shape))}]"
-            raise self._error(
+            raise self.error(
                 f"stored size is {count(n_bytes)} bytes, but {spec} takes {count(takes)}"
             )
 
     def _check_count(self, n: int, n_bytes: int) -> None:
         """Strings and variants take a byte or more each."""
         if n > n_bytes:
-            raise self._error(f"stored size is {count(n_bytes)} bytes, for {count(n)} elements")
+            raise self.error(f"stored size is {count(n_bytes)} bytes, for {count(n)} elements")
 
     def _extent(self, shard: int, offset: int, n_bytes: int) -> _core.Source:
         """The shard, after seeing that it holds these bytes."""
@@ -365,7 +385,8 @@ class Variable:
         except CoreError as e:
             raise FormatError(self._all.bundle.shard_path(shard), str(e), offset=e.offset) from None
 
-    def _dtype(self) -> np.dtype[Any]:
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """The dtype of its arrays, but of strings and variants. Raises BackendMissingError."""
         import numpy as np
 
         if self.dtype_number in _NUMPY:
@@ -391,7 +412,7 @@ class Variable:
         _, _, shard, offset, n_bytes, _, _ = self._entry
         self._check_size(shape, n_bytes)
         self._extent(shard, offset, n_bytes)
-        dtype = self._dtype()
+        dtype = self.numpy_dtype()
         if n_bytes == 0 or offset % dtype.alignment:
             return None
         memory = self._all.map(shard)
@@ -413,7 +434,7 @@ class Variable:
         some = (stop - start, *shape[1:]) if shape else ()
         if self.dtype_number in (STRING, VARIANT):
             return self._objects(shape, start, stop)
-        dtype = self._dtype()
+        dtype = self.numpy_dtype()
         raw = self._raw(shape, start, stop)
         if self.dtype_number == BOOL:
             np.minimum(raw, 1, out=raw)
@@ -439,11 +460,11 @@ class Variable:
         self._extent(shard, offset, n_bytes)
         row = n_bytes // shape[0] if shape and shape[0] else n_bytes
         raw = np.empty((stop - start) * row, np.uint8)
-        self._fill(raw, shard, offset + start * row)
+        self.fill(raw, shard, offset + start * row)
         return raw
 
-    def _fill(self, raw: Array, shard: int, offset: int) -> None:
-        """Read a contiguous array's bytes."""
+    def fill(self, raw: Array, shard: int, offset: int) -> None:
+        """Read bytes of a shard into a contiguous array, all of it."""
         try:
             self._all.shard(shard).readinto(offset, raw.data)
         except CoreError as e:
@@ -481,9 +502,9 @@ class Variable:
             key = _core.slice_key(self._all.key_bytes(self.key), listed)
             row = self._all.row_of(key)
             if row is None:
-                raise self._error(f"its slice {_spec(listed)} is not stored")
+                raise self.error(f"its slice {_spec(listed)} is not stored")
             if len(listed) != len(shape):
-                raise self._error(f"its slice {_spec(listed)} has another rank than {self.spec()}")
+                raise self.error(f"its slice {_spec(listed)} has another rank than {self.spec()}")
             extents = tuple(
                 [
                     (start, dim if length < 0 else length)
@@ -492,7 +513,7 @@ class Variable:
             )
             for (start, length), dim in zip(extents, shape, strict=True):
                 if start < 0 or length > dim or start > dim - length:
-                    raise self._error(f"its slice {_spec(listed)} is not within {self.spec()}")
+                    raise self.error(f"its slice {_spec(listed)} is not within {self.spec()}")
             out.append(Slice(key, row, extents, self._all.index.entry(row)))
         return out
 
@@ -532,11 +553,11 @@ class Variable:
                 rest = [slice(s, s + n) for s, n in part.extents[1:]]
                 region = (slice(low - start, high - start), *rest)
             if covered[region].any():
-                raise self._error(f"its slice {_spec(part.extents)} overlaps another")
+                raise self.error(f"its slice {_spec(part.extents)} overlaps another")
             covered[region] = True
             self._place(whole, region, part, low, high, inner)
         if not covered.all():
-            raise self._error(f"its slices do not cover {self.spec()}")
+            raise self.error(f"its slices do not cover {self.spec()}")
         return whole
 
     def _check_cover(self, shape: tuple[int, ...], parts: list[Slice]) -> None:
@@ -545,7 +566,7 @@ class Variable:
         for part in parts:
             number, dims, *_, n_slices = self._all.index.entry(part.row)
             if number != self.dtype_number or dims != part.shape or n_slices:
-                raise self._error(f"its slice {_spec(part.extents)} is stored as something else")
+                raise self.error(f"its slice {_spec(part.extents)} is stored as something else")
             source = self._extent(part.shard, part.offset, part.nbytes)
             if number in dtypes.SIZES:
                 self._check_size(part.shape, part.nbytes)
@@ -553,10 +574,10 @@ class Variable:
                 self._check_count(_product(part.shape), part.nbytes)
             held = max(held, source.size)
         if sum(_product(part.shape) for part in parts) != _product(shape):
-            raise self._error(f"its slices do not cover {self.spec()} once")
+            raise self.error(f"its slices do not cover {self.spec()} once")
         takes = sum(part.nbytes for part in parts)
         if takes > MAX_GROWTH * sum(self._all.shard(i).size for i in self.shards):
-            raise self._error(f"its slices say {size(takes)}, of shards that are far smaller")
+            raise self.error(f"its slices say {size(takes)}, of shards that are far smaller")
 
     def _place(
         self,
@@ -581,10 +602,10 @@ class Variable:
             return
         row = _product(part.shape[1:]) * inner[0]
         if target.flags.c_contiguous:
-            self._fill(target, part.shard, part.offset + first * row)
+            self.fill(target, part.shard, part.offset + first * row)
             return
         values = np.empty(target.shape, np.uint8)
-        self._fill(values, part.shard, part.offset + first * row)
+        self.fill(values, part.shard, part.offset + first * row)
         whole[region] = values
 
 
@@ -690,7 +711,7 @@ class Variables(Mapping[str, Variable]):
             return None
         entry = Variable(self, OBJECT_GRAPH_KEY.decode(), row)
         if entry.dtype_number != STRING or entry.shape != () or entry.is_partitioned:
-            raise entry._error("is no single string")
+            raise entry.error("is no single string")
         self.check_readable()
         [graph] = entry._elements(self.index.entry(row), 1)
         return graph

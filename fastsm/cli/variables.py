@@ -13,7 +13,7 @@ from ..text import count, counted, one_line, printable, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from ..bundle.objects import Named
@@ -44,8 +44,13 @@ MAX_VALUES = 10_000
 #: Statistics of more bytes than this take longer than a person wants to wait.
 MAX_STATISTICS = 1 << 30
 
-#: Statistics are of so many elements at a time.
-_CHUNK = 1 << 20
+#: Strings of more bytes than this are not read; there may be as many of them.
+MAX_OBJECTS = 1 << 24
+
+#: So many values at each end of a dimension are printed, where not all are.
+_EDGE = 3
+
+_NOT_SHOWN = "(values not shown: {})"
 
 #: A string among the values is cut here.
 _MAX_STRING = 60
@@ -182,6 +187,8 @@ def index_notes(variables: Variables) -> list[str]:
 
 def describe_one(model: SavedModel | Checkpoint, word: str) -> dict[str, Any]:
     """One tensor: its entry, its values, and what can be said of them."""
+    from ..bundle.variables import STRING, VARIANT
+
     variables = model.variables
     notes = index_notes(variables)
     named = names(variables, notes)
@@ -195,13 +202,59 @@ def describe_one(model: SavedModel | Checkpoint, word: str) -> dict[str, Any]:
     files = [variables.bundle.shard_name(i) for i in variable.shards]
     record["files"] = files
     record["checksum_ok"] = _is_sound(variable, notes)
-    array = variable.numpy()
-    few = array.size <= MAX_VALUES
-    record["statistics"] = statistics(array) if variable.nbytes <= MAX_STATISTICS else None
-    record["values"] = plain_values(array) if few else None
+    record["statistics"] = record["values"] = None
+    if variable.dtype_number in (STRING, VARIANT):
+        array = variable.numpy() if variable.nbytes <= MAX_OBJECTS else None
+        record["text"] = (
+            _NOT_SHOWN.format(size(variable.nbytes)) if array is None else as_text(array)
+        )
+    else:
+        if variable.nbytes <= MAX_STATISTICS:
+            record["statistics"] = statistics(_counted(variable))
+        array, record["text"] = _shown(variable)
+    if array is not None and array.size <= MAX_VALUES:
+        record["values"] = plain_values(array)
     record["notes"] = notes + getattr(model, "notes", [])
-    record["text"] = as_text(array)
     return record
+
+
+def _counted(variable: Variable) -> Iterator[Array]:
+    """A tensor of numbers, some elements at a time, with a line that tells how far it is."""
+    from ..bundle.windows import windows
+    from .progress import Progress
+
+    progress, done = Progress(), 0
+    for part in windows(variable):
+        yield part
+        done += part.nbytes
+        progress(done, variable.nbytes)
+
+
+def _shown(variable: Variable) -> tuple[Array | None, str]:
+    """The values of a tensor of numbers as far as they are shown, and as text.
+
+    Of a large one only the first and last of each dimension are read; then there is no array.
+    """
+    from ..bundle.windows import pick
+
+    shape = variable.shape or ()
+    n = 1
+    for dim in shape:
+        n *= dim
+    if n <= MAX_VALUES:
+        array = variable.numpy(copy=True)
+        return array, as_text(array)
+    # One more than numpy prints: so it sees that there is something to leave out.
+    ends = [
+        list(range(dim)) if dim <= 2 * _EDGE else [*range(_EDGE + 1), *range(dim - _EDGE, dim)]
+        for dim in shape
+    ]
+    n_shown = 1
+    for index in ends:
+        n_shown *= len(index)
+    if n_shown > MAX_VALUES:
+        return None, _NOT_SHOWN.format(f"the ends of {len(shape)} dimensions")
+    return None, as_text(pick(variable, ends), threshold=0)
 
 
 def _is_sound(variable: Variable, notes: list[str]) -> bool | None:
@@ -248,31 +301,33 @@ def which(path: str, variables: Variables, named: Mapping[str, Named], word: str
 # -- values --
 
 
-def statistics(array: Array) -> dict[str, Any] | None:
+def statistics(parts: Iterable[Array]) -> dict[str, Any] | None:
     """Least, greatest and mean of numbers that have an order, and how many are odd."""
     import numpy as np
 
-    if array.size == 0 or array.dtype == object or array.dtype.kind == "c":
-        return None
-    flat = array.reshape(-1)
-    exact = array.dtype.kind in "iu"
     lowest: list[Any] = []
     highest: list[Any] = []
-    total, n_nan, n_inf, n_zero = 0.0, 0, 0, 0
-    for start in range(0, flat.size, _CHUNK):
-        part = flat[start : start + _CHUNK]
-        part = part if exact else part.astype(np.float64)
+    total, n, n_nan, n_inf, n_zero = 0.0, 0, 0, 0, 0
+    for array in parts:
+        if array.dtype.kind == "c":
+            return None
+        exact = array.dtype.kind in "iu"
+        part = array if exact else array.astype(np.float64)
+        n += part.size
+        n_zero += part.size - int(np.count_nonzero(part))
         if not exact:
             finite = np.isfinite(part)
-            n_nan += int(np.isnan(part).sum())
-            n_inf += int(np.isinf(part).sum())
-            part = part if finite.all() else part[finite]
-        n_zero += int((part == 0).sum())
+            if not finite.all():
+                n_nan += int(np.isnan(part).sum())
+                n_inf += int(np.isinf(part).sum())
+                part = part[finite]
         if part.size:
             lowest.append(part.min().item())
             highest.append(part.max().item())
             total += float(part.sum(dtype=np.float64))
-    n_finite = flat.size - n_nan - n_inf
+    n_finite = n - n_nan - n_inf
+    if n == 0:
+        return None
     return {
         "min": min(lowest, default=None),
         "max": max(highest, default=None),
@@ -303,15 +358,20 @@ def _nested(value: Any, plain: Any) -> Any:
     return [_nested(v, plain) for v in value] if isinstance(value, list) else plain(value)
 
 
-def as_text(array: Array) -> str:
-    """As numpy prints an array: the middle of a large one left out."""
+def as_text(array: Array, threshold: int = 100) -> str:
+    """As numpy prints an array: the middle of one with more elements left out."""
     import numpy as np
 
     if array.size <= MAX_VALUES:
         array = _of_numpy(array)
     formatter: Any = {"object": _string} if array.dtype == object else None
     return np.array2string(
-        array, max_line_width=_WIDTH - 2, threshold=100, separator=", ", formatter=formatter
+        array,
+        max_line_width=_WIDTH - 2,
+        threshold=threshold,
+        edgeitems=_EDGE,
+        separator=", ",
+        formatter=formatter,
     )
 
 
