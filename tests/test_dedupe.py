@@ -170,19 +170,32 @@ def test_the_command_wants_to_be_told_where(ranker: Path) -> None:
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
 
-    for verb, rest in (("dedupe", []), ("repair", []), ("repair", ["--only", "stray-shard"])):
-        code, out, err = command(verb, "ranker", *rest)
-        assert (code, err) == (2, "to write: --out DIR, or --in-place\n")
-        assert out.endswith("nothing written.\n")
-        assert command(verb, "ranker", "--dry-run", *rest) == (0, out, "")
+    last = "nothing written. To write: --out DIR, or --in-place\n"
+    code, out, err = command("dedupe", "ranker")
+    assert (code, err) == (2, last) and out.startswith("ranker   3 doubled variables shared: ")
+    assert command("dedupe", "ranker", "--dry-run") == (0, out + last, "")
+    assert command("dedupe", "ranker", "--quiet") == (2, "", last)
+    _, out, _ = command("dedupe", "ranker", "--in-place", "--dry-run")
+    assert out.endswith("\nnothing written.\n")
     assert contents(ranker) == before
     assert command("dedupe", "ranker", "--in-place", "--quiet") == (0, "", "")
-    assert command("dedupe", "ranker", "--in-place") == (
-        0, "ranker   no variable is stored twice\n  nothing to do: it is so already\n", "",
-    )  # fmt: skip
-    assert command("repair", "ranker", "--in-place") == (
-        0, "ranker   nothing to mend\n  nothing to do: it is so already\n", "",
-    )  # fmt: skip
+    after = contents(ranker)
+    # Where there is nothing to do, there is nothing to be told.
+    for words in ([], ["--dry-run"], ["--in-place"], ["--in-place", "--dry-run"]):
+        assert command("dedupe", "ranker", *words) == (
+            0, "ranker   nothing to do: no variable is stored twice\n", "",
+        )  # fmt: skip
+        for only in ([], ["--only", "stray-shard"]):
+            assert command("repair", "ranker", *words, *only) == (
+                0, "ranker   nothing to mend\n", "",
+            )  # fmt: skip
+    assert contents(ranker) == after
+    assert command("dedupe", "ranker", "--out", "same") == (
+        0,
+        "ranker   nothing to do: no variable is stored twice\n  copied as it is\n"
+        "  written to        same\n",
+        "",
+    )
     assert command("dedupe", "ranker", "--in-place", "--out", "x")[0] == 2
 
 

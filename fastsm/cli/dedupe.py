@@ -30,9 +30,9 @@ def run(args: Arguments) -> int:
     result = dedupe(args.path, **place_keywords(args))
     before, after = result.before, result.after
     if not before:
-        what = "has no variables"
+        what = "nothing to do: it has no variables"
     elif not result.changed:
-        what = "no variable is stored twice"
+        what = "nothing to do: no variable is stored twice"
     else:
         n = before["doubled"] - after["doubled"]
         saved = size(before["bytes"] - after["bytes"])

@@ -31,6 +31,10 @@ PLACE_OPTIONS: list[Option] = [
 ]
 
 
+#: The last line where a verb wants to be told where to write; it is an error or a dry run.
+NOT_TOLD = "nothing written. To write: --out DIR, or --in-place"
+
+
 def where_to_write(args: Arguments) -> bool:
     """Whether a verb that takes something away was told where to write."""
     return bool(args.out is not None or args.in_place or args.dry_run)
@@ -43,12 +47,17 @@ def place_keywords(args: Arguments) -> dict[str, Any]:
 
 
 def report_place(args: Arguments, verb: str, what: str, result: EditResult) -> int:
-    """`report` for such a verb; exit code 2 when it was not told where."""
+    """`report` for such a verb; exit code 2 when there is something to do, and it was not
+    told where.
+
+    Args:
+        what: What it did; where there is nothing to do, a line that says so.
+    """
     told = where_to_write(args)
-    report(args, verb, what, result, dry_run=args.dry_run or not told)
-    if told:
+    report(args, verb, what, result, dry_run=args.dry_run or not told, place=True)
+    if told or not result.changed:
         return 0
-    print("to write: --out DIR, or --in-place", file=sys.stderr)
+    print(NOT_TOLD, file=sys.stderr)
     return 2
 
 
@@ -62,9 +71,20 @@ def keywords(args: Arguments) -> dict[str, Any]:
 
 
 def report(
-    args: Arguments, verb: str, what: str, result: EditResult, *, dry_run: bool | None = None
+    args: Arguments,
+    verb: str,
+    what: str,
+    result: EditResult,
+    *,
+    dry_run: bool | None = None,
+    place: bool = False,
 ) -> int:
-    """Print what an edit did, or with --dry-run would do: the same lines."""
+    """Print what an edit did, or with --dry-run would do: the same lines.
+
+    Args:
+        what: What it did, behind the model's path.
+        place: Whether it is of a verb that wants to be told where to write.
+    """
     dry_run = args.dry_run if dry_run is None else dry_run
     out: str | None = vars(args).get("out")
     if args.json:
@@ -74,7 +94,7 @@ def report(
             to_json({"schema": f"fastsm.{verb}/1", "dry_run": dry_run, **result.to_dict()})
         )
     elif not args.quiet:
-        for line in _lines(args, what, result, out, bool(dry_run)):
+        for line in _lines(args, what, result, out, bool(dry_run), place):
             print(line)
     if not args.json:
         for warning in result.warnings:
@@ -85,10 +105,12 @@ def report(
 
 
 def _lines(
-    args: Arguments, what: str, result: EditResult, out: str | None, dry_run: bool
+    args: Arguments, what: str, result: EditResult, out: str | None, dry_run: bool, place: bool
 ) -> list[str]:
-    dry = " " * 3 + "(dry run)" if dry_run else ""
-    lines = [f"{printable(args.path, None)}   {what}{dry}"]
+    head = f"{printable(args.path, None)}   {what}"
+    if place and not result.changed and out is None:
+        return [head]
+    lines = [head + " " * 3 + "(dry run)" if dry_run else head]
     if not result.changed:
         lines.append(
             "  nothing to do: it is so already" if out is None else "  copied as it is"
@@ -104,8 +126,8 @@ def _lines(
         ))  # fmt: skip
     if out is not None and not dry_run:
         lines.append(f"  {'written to':<{width}} {printable(out, None)}")
-    if dry_run:
-        lines.append("nothing written.")
+    if args.dry_run:
+        lines.append(NOT_TOLD if place and not (args.in_place or out) else "nothing written.")
     return lines
 
 
