@@ -134,7 +134,7 @@ def export_weights(
         UsageError: ``to`` or ``names`` is none of these.
         MissingError: There is nothing to export, or the pattern fits nothing.
         UnsupportedError: A tensor has a dtype that the format cannot hold.
-        FormatError: A tensor is damaged.
+        FormatError: A tensor is damaged, or the index, which may have lost some.
         BackendMissingError: The safetensors package is not installed.
         RefusedError: ``out`` is there already, or lies inside the model.
         CommitError: The disk.
@@ -150,6 +150,9 @@ def export_weights(
         raise UsageError("", f"names: one of {', '.join(NAMES)}, not {printable(names)!r}")
     model = open_any(path)
     _check_outside(model, out)
+    if model.variables.bundle is not None:
+        # A broken restart array loses no key.
+        model.variables.bundle.check_whole(but=("RESTARTS",))
     warnings: list[str] = []
     chosen = _choose(os.fspath(path), model.variables, names, only, warnings)
     _check_dtypes(os.fspath(path), chosen, to)

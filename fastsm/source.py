@@ -9,7 +9,7 @@ import stat
 
 from . import _core
 from ._core import Source as Source
-from .errors import CoreError, FormatError
+from .errors import CoreError, FormatError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 #: The fd of a piece whose bytes lie in the source's patch.
 PATCH = -1
+
+#: Up to this descriptor nobody looks how many the process may have. Above it some are kept
+#: free for what opens files without `File`: folders, and what is written.
+_FEW, _SPARE = 32, 16
 
 
 class Identity:
@@ -55,7 +59,8 @@ class File:
     """A regular file open for reading; closed when the last source over it goes.
 
     Raises OSError as open does, and IsADirectoryError or ValueError when the path is
-    no regular file (a pipe or a device would block, or never end).
+    no regular file (a pipe or a device would block, or never end). UnsupportedError when
+    the process may not have so many files open, and may not raise that limit.
     """
 
     __slots__ = ("fd", "identity", "path")
@@ -64,7 +69,18 @@ class File:
         self.fd = -1
         self.path = path
         # O_NONBLOCK: opening a FIFO must not wait for its writer.
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            self.fd = os.open(path, flags)
+        except OSError as e:
+            import errno
+
+            if e.errno != errno.EMFILE:
+                raise
+            _allow_more(path)
+            self.fd = os.open(path, flags)
+        if self.fd >= _FEW:
+            _allow_more(path, self.fd + _SPARE)
         st = os.fstat(self.fd)
         if not stat.S_ISREG(st.st_mode):
             raise (IsADirectoryError if stat.S_ISDIR(st.st_mode) else ValueError)(
@@ -81,6 +97,34 @@ class File:
         """The whole file, as it was when opened, as one piece."""
         size = self.identity.size
         return Source(pack_pieces([(0, size, 0, self.fd)] if size else []), b"", (self,))
+
+
+def _allow_more(path: str, descriptor: int | None = None) -> None:
+    """See that this process may have a descriptor as high as that; None: one more than now.
+
+    A checkpoint has as many shards as its writer had processes. The soft limit, 1,024 most
+    often, goes up only as far as it takes, by doubling.
+
+    Raises:
+        UnsupportedError: The hard limit is in the way.
+    """
+    try:
+        import resource  # which is a file to open, too
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if descriptor is None:
+            descriptor = soft
+        if soft == resource.RLIM_INFINITY or descriptor < soft:
+            return
+        wanted = max(2 * soft, descriptor + 1)
+        if hard != resource.RLIM_INFINITY:
+            wanted = min(wanted, hard)
+        if descriptor >= wanted:
+            raise ValueError
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (ImportError, OSError, ValueError):
+        what = "cannot be opened too: more files than a process may have open here"
+        raise UnsupportedError(path, what, hint="ulimit -n says how many, and allows more") from None
 
 
 def pack_pieces(pieces: Iterable[tuple[int, int, int, int]]) -> bytes:

@@ -233,3 +233,17 @@ def test_a_failure_at_any_call_leaves_no_part_of_a_file(tmp_path: Path) -> None:
             out.unlink()
         assert at > 5
         out.unlink()
+
+
+def test_a_damaged_index_is_no_smaller_checkpoint(model_copy: ModelFactory, tmp_path: Path) -> None:
+    """A block that is lost takes keys with it: what is left is not all."""
+    path = model_copy("many_variables")
+    index = path / "variables" / "variables.index"
+    data = bytearray(index.read_bytes())
+    data[30] ^= 1
+    index.write_bytes(data)
+    assert len(fastsm.open(path).variables) > 1
+    with pytest.raises(fastsm.FormatError) as e:
+        fastsm.export_weights(path, tmp_path / "w.npz")
+    assert str(e.value) == f"{index}: holds a block whose checksum does not match (byte 0)"
+    assert not (tmp_path / "w.npz").exists()

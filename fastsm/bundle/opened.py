@@ -13,6 +13,10 @@ from ..errors import CoreError, FormatError, MissingError, UnsupportedError
 from ..source import File
 from ..text import counted, printable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container
+
 #: The bundle format that this reads. Source: tensor_bundle.h kTensorBundleVersion.
 VERSION = 1
 
@@ -126,6 +130,28 @@ class Bundle:
         return [name for name in self._shard_files() if name not in used]
 
     # -- whether it is one to read --
+
+    def check_whole(self, *, but: Container[str] = ()) -> bool:
+        """See that the index has lost none of its keys; listing needs none of this.
+
+        Args:
+            but: Kinds of damage to overlook, as CoreError names them.
+
+        Returns:
+            Whether there is none of these either.
+
+        Raises:
+            FormatError: It is damaged.
+        """
+        whole = True
+        for kind, _, offset, harmless, _ in self.index.problems():
+            if harmless:
+                continue
+            if kind not in but:
+                words = str(CoreError(kind, offset, 0, 0))
+                raise FormatError(self.index_file.path, words, offset=offset)
+            whole = False
+        return whole
 
     def check_readable(self) -> None:
         """See that values can be read rightly; listing needs none of this.

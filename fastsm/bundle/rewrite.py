@@ -47,14 +47,7 @@ class BundleRewrite:
 
     def __init__(self, bundle: Bundle, *, mends: Container[str] = ()) -> None:
         self.bundle = bundle
-        self._damaged = False
-        for kind, _, offset, harmless, _ in bundle.index.problems():
-            if harmless:
-                continue
-            if kind not in mends:
-                words = str(CoreError(kind, offset, 0, 0))
-                raise FormatError(bundle.index_file.path, words, offset=offset)
-            self._damaged = True
+        self._damaged = not bundle.check_whole(but=mends)
         bundle.check_readable()
         self._rows: dict[bytes, int] | None = None
         self._keep = bytearray(b"\1") * len(bundle.index)

@@ -26,7 +26,7 @@ from .files import Files
 from .items import items_of, warnings_of
 from .lock import FolderLock
 from .system import System
-from .write import ELSEWHERE, Writer
+from .write import ELSEWHERE, HINTS, Writer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _fail(writer: Writer, error: BaseException, path: str, *, in_place: bool) ->
         reason = os.strerror(error.need) if error.kind == "IO" else str(error)
         raise CommitError(path, f"{doing}: {reason}", on_disk=on_disk) from error
     if isinstance(error, OSError) and not isinstance(error, FastsmError):
-        hint = None
+        hint = HINTS.get(error.errno or 0)
         if in_place and not writer.published and error.errno in _HERE_ONLY:
             hint = ELSEWHERE
         reason = error.strerror or str(error)

@@ -14,7 +14,7 @@ from ..errors import CommitError, FastsmError, RefusedError
 from ..text import printable, size
 from .lock import FolderLock, clear_beside, remove_tree, staged_beside
 from .system import System
-from .write import NO_LINK
+from .write import HINTS, NO_LINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ def write_new(
         if isinstance(error, FastsmError):
             raise
         reason = error.strerror or str(error)
-        raise CommitError(path, f"cannot be written: {reason}", on_disk="old") from error
+        hint = HINTS.get(error.errno or 0)
+        raise CommitError(
+            path, f"cannot be written: {reason}", on_disk="old", hint=hint
+        ) from error
 
 
 def _write_new(

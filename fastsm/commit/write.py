@@ -48,6 +48,9 @@ _NO_COPY = {errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPE
 #: The way out of whatever cannot be done in the model's own place.
 ELSEWHERE = "--out DIR writes the edited model to another place"
 
+#: What can be done about what the system says.
+HINTS = {errno.EMFILE: "ulimit -n allows more"}
+
 #: What link(2) says where a file cannot have one more name: then it is copied.
 NO_LINK = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
 
