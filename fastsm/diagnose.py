@@ -89,10 +89,10 @@ def other_kind(source: Source) -> tuple[str, str | None] | None:
     """What a file is that is no SavedModel: (what is wrong, what to do), or None."""
     if source.size == 0:
         return "is empty (0 bytes)", "Copy or export the model again."
+    found = instead(source)
+    if found:
+        return found
     head = source.read(0, min(source.size, 4096))
-    for magic, what, hint in _MAGIC:
-        if head.startswith(magic):
-            return (f"{what} ({count(source.size)} bytes)" if "LFS" in what else what), hint
     if head[4:8] == b"TFL3":
         return "is a TFLite model, not a SavedModel", None
     if head.isascii() and all(b >= 0x20 or b in b"\t\n\r" for b in head):
@@ -110,6 +110,15 @@ def other_kind(source: Source) -> tuple[str, str | None] | None:
                 f"{counted(nodes.n_nodes, 'node')}, no meta graph.",
                 None,
             )
+    return None
+
+
+def instead(source: Source) -> tuple[str, str] | None:
+    """What lies where any file should, by how it begins: (what it is, what to do), or None."""
+    head = source.read(0, min(source.size, 64))
+    for magic, what, hint in _MAGIC:
+        if head.startswith(magic):
+            return (f"{what} ({count(source.size)} bytes)" if "LFS" in what else what), hint
     return None
 
 

@@ -449,9 +449,14 @@ def index_empty(b: Bundle) -> None:
     b.index = b""
 
 
-@case("index-footer", words="is not a table")
+@case("index-footer", words="is a web page")
 def index_of_something_else(b: Bundle) -> None:
     b.index = b"<html>" * 100
+
+
+@case("index-footer", words="is not a table")
+def index_of_zeros(b: Bundle) -> None:
+    b.index = bytes(len(b.index))
 
 
 @case("index-footer", words="1 byte behind the table's end")

@@ -133,6 +133,43 @@ def test_a_damaged_saved_model_is_a_finding_beside_a_checked_bundle(
     assert report.checked["tensors"] == 7
 
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7550\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "rule", "hidden"),
+    [
+        ("saved_model.pb", "model-damaged", "what it names in other files"),
+        ("variables/variables.index", "index-footer", "what is restored"),
+        ("variables/variables.data-00000-of-00001", "shard-unreadable", "7 tensors in it"),
+    ],
+)
+def test_pointers_in_place_of_files(file: str, rule: str, hidden: str, tmp_path: Path) -> None:
+    path = ranker(tmp_path)
+    (path / file).write_bytes(POINTER)
+    report = fastsm.verify(path)
+    [error] = [f for f in report.findings if f.severity == "error"]
+    assert (error.id, error.file) == (rule, file)
+    assert error.message.endswith("is a Git LFS pointer (66 bytes). Run: git lfs pull")
+    assert any(hidden in what for what in report.not_checked)
+
+
+def test_what_damage_hides_is_told(tmp_path: Path) -> None:
+    """Without the checkpoint's object graph nobody knows what is restored by it."""
+    path = ranker(tmp_path)
+    shard = path / "variables" / "variables.data-00000-of-00001"
+    shard.write_bytes(shard.read_bytes()[:7000])
+    assert fastsm.verify(path).not_checked == [
+        "the checkpoint's object graph, and what tf.saved_model.load restores by it"
+    ]
+    shard.unlink()
+    (path / "variables" / "variables.index").unlink()
+    assert not fastsm.verify(path).not_checked  # then it is a finding that there is nothing
+    shard.touch()
+    [hidden] = fastsm.verify(path).not_checked
+    assert hidden.startswith("tensors, and what is restored of them")
+
+
 def test_links_that_lead_out(tmp_path: Path) -> None:
     path = ranker(tmp_path)
     (path / "variables" / "variables.index").rename(tmp_path / "blob")
@@ -184,6 +221,18 @@ def test_threads_and_pieces_find_the_same(tmp_path: Path, threads: None) -> None
         assert damaged.offset is not None and damaged.size is not None
         assert damaged.offset <= at < damaged.offset + damaged.size
         data[at] ^= 1
+
+
+def test_without_threads_it_is_read_all_the_same(
+    tmp_path: Path, threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    path = ranker(tmp_path)
+    sound = fastsm.verify(path).to_dict()
+    monkeypatch.setattr(tensors, "start_new_thread", none_left)
+    assert fastsm.verify(path).to_dict() == sound
 
 
 def test_an_interrupt_stops_the_threads(tmp_path: Path, threads: None) -> None:

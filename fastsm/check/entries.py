@@ -14,7 +14,7 @@ from ..errors import FormatError, MissingError
 from ..source import File
 from ..text import count, counted, size
 from .slices import check_slices
-from .table import key_words
+from .table import key_words, stands_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -212,16 +212,22 @@ def _check_shards(
     for shard, entries in sorted(shards.items()):
         file = name(bundle.shard_name(shard))
         try:
-            n_bytes = open_shard(bundle, shard).identity.size
+            opened = open_shard(bundle, shard)
         except MissingError as e:
             sound = False
             n = counted(len(entries), "tensor")
             report.add("shard-missing", file, f"{e.problem}; lost: {n}", seen=len(entries))
             continue
         except FormatError as e:
-            report.add("shard-unreadable", file, e.problem)
+            _unreadable(report, file, e.problem, entries)
             continue
+        n_bytes = opened.identity.size
         entries.sort(key=lambda e: (e.offset, e.size))
+        if max(e.offset + e.size for e in entries) > n_bytes:
+            what = stands_for(opened.source())
+            if what is not None:
+                _unreadable(report, file, what, entries)
+                continue
         inside = _check_ranges(report, file, entries, n_bytes)
         # Where entries are lost there are gaps, which are none.
         _check_layout(report, file, inside, n_bytes, sound and len(inside) == len(entries))
@@ -233,6 +239,11 @@ def _check_shards(
         for stray in bundle.stray_shards():
             report.add("stray-shard", name(stray), "named as a shard; no entry lies in it")
     return found
+
+
+def _unreadable(report: Report, file: str, problem: str, entries: list[Entry]) -> None:
+    report.add("shard-unreadable", file, problem)
+    report.skip(f"{file}: {counted(len(entries), 'tensor')} in it")
 
 
 def open_shard(bundle: Bundle, shard: int) -> File:

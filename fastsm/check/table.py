@@ -63,7 +63,20 @@ def _true_end(source: Source) -> int | None:
     return start + at + len(MAGIC) if at >= FOOTER_SIZE - len(MAGIC) else None
 
 
+def stands_for(source: Source) -> str | None:
+    """What lies in a file's place, with what to do: a pointer, a page; None if not known."""
+    if not source.size:
+        return None
+    from ..diagnose import instead
+
+    found = instead(source)
+    return f"{found[0]}. {found[1]}" if found else None
+
+
 def _no_table(source: Source, e: CoreError) -> str:
+    what = stands_for(source)
+    if what is not None:
+        return what
     if source.size < FOOTER_SIZE:
         least = f"the shortest table has {FOOTER_SIZE}"
         return f"{counted(source.size, 'byte')}, where {least}: cut off"

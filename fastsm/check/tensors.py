@@ -174,8 +174,13 @@ def _run_threads(
         for _ in range(n):
             ended = allocate_lock()
             ended.acquire()
-            start_new_thread(work, (ended,))
+            try:
+                start_new_thread(work, (ended,))
+            except RuntimeError:  # no more to be had: those that run do it all
+                break
             running.append(ended)
+        if not running:
+            work(ended)
         while running:
             if running[-1].acquire(timeout=0.1):
                 running.pop()

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 VARIABLES = "variables"
 
+NO_INDEX = "tensors, and what is restored of them: the index cannot be read"
+
 
 def verify(
     path: str | os.PathLike[str],
@@ -100,7 +102,7 @@ def _open_model(report: Report, located: Located, has_index: bool) -> SavedModel
     except FormatError as e:
         if not has_index and _is_another_kind(located):
             raise
-        words = e.problem + (f" {e.hint}" if e.hint else "")
+        words = e.problem + (f". {e.hint}" if e.hint else "")
         report.add("model-damaged", located.name, words, offset=e.offset, place=e.place)
         report.skip(f"{located.name}, and what it names in other files")
     return None
@@ -130,15 +132,17 @@ def _check_bundle(
     try:
         file = File(prefix + ".index")
     except FileNotFoundError:
-        _look_for_shards(report, prefix, index_name)
+        if _look_for_shards(report, prefix, index_name):
+            report.skip(NO_INDEX)
         return None
     except (OSError, ValueError) as e:
         words = getattr(e, "strerror", None) or "not a regular file"
         report.add("index-missing", index_name, f"cannot be read: {words}")
+        report.skip(NO_INDEX)
         return None
     index = open_index(report, index_name, file.source())
     if index is None:
-        report.skip("tensors: the index that says where they are cannot be read")
+        report.skip(NO_INDEX)
         return None
     check_index(report, index_name, index)
     bundle = Bundle(prefix, prefix, file, index)
@@ -151,17 +155,19 @@ def _check_bundle(
     return bundle
 
 
-def _look_for_shards(report: Report, prefix: str, index_name: str) -> None:
+def _look_for_shards(report: Report, prefix: str, index_name: str) -> bool:
+    """Whether there are shards without an index, which is a finding."""
     folder, base = os.path.split(prefix)
     try:
         found = sorted(n for n in os.listdir(folder or ".") if n.startswith(base + ".data-"))
     except OSError:
-        return
+        return False
     if found:
         report.add(
             "index-missing", index_name,
             f"is not there; found: {', '.join(map(printable, found[:8]))}", seen=len(found),
         )  # fmt: skip
+    return bool(found)
 
 
 # -- the model and its bundle --
@@ -190,10 +196,13 @@ def _check_agreement(
 def _objects(
     report: Report, bundle: Bundle, entries: restore.Entries, file: str
 ) -> list[restore.Trackable] | None:
+    n_skipped = len(report.not_checked)
     objects = restore.read_object_graph(report, bundle, entries, file)
     if objects is not None:
         report.count("objects", len(objects))
         restore.check_object_graph(report, objects, entries, file)
+    elif OBJECT_GRAPH_KEY in entries and n_skipped == len(report.not_checked):
+        report.skip("the checkpoint's object graph, and what tf.saved_model.load restores by it")
     return objects
 
 
@@ -217,6 +226,13 @@ def _check_restored(
                 place=f"{graph.place}.saver_def",
             )  # fmt: skip
         return
+    saver = damage.guard(lambda: graph.saver)
+    if saver is not None and not saver.restore_op:
+        report.add(
+            "op-missing", damage.file, "there are variables, and the saver names no op that "
+            "restores them",
+            place=f"{graph.place}.saver_def.restore_op",
+        )  # fmt: skip
     report.count("restored", len(wanted))
     if len(wanted) >= restore.MAX_WANTED:
         report.skip(f"{graph.place}: what it restores beyond {counted(len(wanted), 'key')}")
