@@ -190,7 +190,8 @@ class SavedModel:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as e:
-            raise FormatError(path, f"cannot be read: {getattr(e, 'strerror', e)}") from None
+            words = getattr(e, "strerror", None) or "not a regular file"
+            raise FormatError(path, f"cannot be read: {words}") from None
         if source.size > fingerprints.MAX_SIZE:
             raise FormatError(path, f"has {count(source.size)} bytes: no fingerprint has")
         return fingerprints.Fingerprint(Reader(source, path))

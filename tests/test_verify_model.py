@@ -210,6 +210,82 @@ def test_a_signature_names_an_output_that_is_not_there(tmp_path: Path) -> None:
         assert [f.message for f in found] == ([f'"{tensor}": the node, {words}'] if words else [])
 
 
+@pytest.mark.parametrize(
+    ("tensor", "words"),
+    [
+        ("x:0", ""), ("x", ""), ("x:00", ""), ("two:1", ""), ("call:0", ""), ("custom:0", ""),
+        ("", "is no tensor's name"), ("^x", "is no tensor's name"),
+        ("x:", "no such node in the graph"), ("x:-1", "no such node in the graph"),
+        ("x:0:0", "no such node in the graph"),
+        ("x:99999999999999999999", "the node, Placeholder, has 1 output"),
+        ("two:2", "the node, Split, has 2 outputs"),
+        ("call:1", "the node, PartitionedCall, has 1 output"),
+        ("none:0", "the node, NoOp, has 0 outputs"),
+    ],
+)  # fmt: skip
+def test_names_of_tensors(tensor: str, words: str, tmp_path: Path) -> None:
+    """As ParseTensorName of TensorFlow takes them apart."""
+    found = findings(hand_made(tmp_path, with_output(tensor))).get("signature-tensor", [])
+    assert [f.message for f in found] == ([f'"{tensor}": {words}'] if words else [])
+
+
+def with_output(tensor: str) -> bytes:
+    """A meta graph with a signature of one output."""
+    nodes = (
+        node("x", "Placeholder"), node("none", "NoOp"), node("custom", "Custom"),
+        attributed("two", "Split", entry(5, "num_split", integer(3, 2))),
+        attributed("call", "PartitionedCall", entry(5, "Tout", delimited(1, integer(6, 1)))),
+    )  # fmt: skip
+    signature = entry(5, "s", entry(2, "out", delimited(1, tensor)))
+    return meta_graph(signature, nodes=b"".join(nodes))
+
+
+def attributed(name: str, op: str, attribute: bytes) -> bytes:
+    return delimited(1, delimited(1, name), delimited(2, op), attribute)
+
+
+def test_outputs_that_cannot_be_counted_are_not_checked(tmp_path: Path) -> None:
+    report = fastsm.verify(hand_made(tmp_path, with_output("custom:5")))
+    assert report.ok
+    assert report.not_checked == [
+        'meta_graphs[0].signature_def["s"].outputs["out"]: '
+        'whether the op "Custom" has an output 5'
+    ]
+
+
+def test_objects_that_lead_nowhere(tmp_path: Path) -> None:
+    def child(node_id: int) -> bytes:
+        return delimited(1, integer(1, node_id), delimited(2, "c"))
+
+    objects = delimited(
+        7,
+        delimited(1, child(1), child(3)),
+        delimited(1, delimited(6, delimited(1, "f"), delimited(1, "g"))),
+        delimited(1, delimited(5, integer(1, 7))),
+        entry(2, "f", integer(2, 0), integer(2, 9)),
+    )
+    [found] = findings(hand_made(tmp_path, meta_graph(objects, nodes=GRAPH))).values()
+    assert {f.id for f in found} == {"model-object"}
+    graph = "meta_graphs[0].object_graph_def"
+    function = f'{graph}.concrete_functions["f"]'
+    assert {(f.place, f.message) for f in found} == {
+        (f"{graph}.nodes[0]", "its child c is object 3, of 3"),
+        (f"{graph}.nodes[1]", '"g": no such concrete function'),
+        (f"{graph}.nodes[2]", "is asset 7, of 0"),
+        (function, "takes object 9, of 3"),
+        (function, "no such function in the graph's library"),
+    }
+
+
+def test_a_saver_that_restores_nothing(tmp_path: Path) -> None:
+    saver = delimited(3, delimited(1, "c:0"))
+    path = hand_made(tmp_path, meta_graph(saver, nodes=GRAPH))
+    assert findings(path) == {}
+    shutil.copytree(ROOT / "examples" / "ranker" / "1" / "variables", path / "variables")
+    [[found]] = findings(path).values()
+    assert (found.id, found.place) == ("op-missing", "meta_graphs[0].saver_def.restore_op")
+
+
 def test_every_tensor_of_a_sparse_input(tmp_path: Path) -> None:
     sparse = delimited(4, delimited(1, "x:0"), delimited(2, "i:0"), delimited(3, "y:0"))
     signature = entry(5, "s", entry(1, "in", sparse))
@@ -276,6 +352,17 @@ def test_assets(tmp_path: Path) -> None:
     assert [f.file for f in unused] == ["assets/nobody.txt"]
 
 
+@pytest.mark.parametrize("target", ["nothing", "vocabulary.txt", "/nonexistent/file"])
+def test_an_asset_that_is_a_link_to_nothing(target: str, tmp_path: Path) -> None:
+    path = example(tmp_path, "tagger")
+    file = path / "assets" / "vocabulary.txt"
+    file.unlink()
+    file.symlink_to(target)
+    found = findings(path)
+    assert [f.key for f in found.pop("asset-missing")] == ["vocabulary.txt"] * 2
+    assert set(found) == ({"link-outside"} if target.startswith("/") else set())
+
+
 def test_variables_that_are_not_there(tmp_path: Path) -> None:
     path = example(tmp_path, "tagger")
     shutil.rmtree(path / "variables")
@@ -285,6 +372,18 @@ def test_variables_that_are_not_there(tmp_path: Path) -> None:
 
 
 # -- fingerprint.pb --------------------------------------------------------------------
+
+
+def test_a_fingerprint_that_is_no_file(tmp_path: Path) -> None:
+    path = example(tmp_path, "ranker")
+    (path / "fingerprint.pb").unlink()
+    for make in (Path.mkdir, os.mkfifo):
+        make(path / "fingerprint.pb")
+        [[found]] = findings(path).values()
+        assert found.id == "fingerprint-damaged"
+        assert found.message == "cannot be read: not a regular file"
+        if make is Path.mkdir:
+            (path / "fingerprint.pb").rmdir()
 
 
 def test_each_hash_is_told_apart(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ..errors import CoreError, FormatError, UnsupportedError
 from ..graph import op_outputs
 from ..text import count, counted, printable
 from ..views import RESERVED
-from .nodes import CALLS, Graph, node_of, output_of
+from .nodes import Graph, node_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,23 +84,29 @@ def check_graph(report: Report, damage: Damage, graph: MetaGraph) -> Graph | Non
     damage.guard(lambda: graph.collections)
     damage.guard(lambda: graph.n_objects)
     nodes = damage.guard(lambda: Graph(graph))
+    damage.guard(lambda: _check_objects(report, damage, graph, nodes))
     named = list(_named(damage, graph))
     if nodes is None:
+        report.skip(f"{graph.place}: what it names, against its nodes")
         return None
     report.count("nodes", graph.n_nodes + graph.n_function_nodes)
-    wanted = {node_of(tensor.encode("utf-8", "surrogateescape")) for _, _, tensor in named}
+    ids = [_tensor_id(rule, tensor) for rule, _, tensor in named]
+    wanted = {where[0] for where in ids if where is not None}
     there = damage.guard(lambda: nodes.named(wanted)) or {}
-    for rule, place, tensor in named:
-        name = tensor.encode("utf-8", "surrogateescape")
-        node = there.get(node_of(name))
+    for (rule, place, tensor), where in zip(named, ids, strict=True):
+        node = None if where is None else there.get(where[0])
         problem = None
-        if node is None:
+        if where is None:
+            problem = "is no tensor's name"
+        elif node is None:
             problem = "no such node in the graph"
-        elif rule == "signature-tensor" and ":" in tensor:
+        elif rule == "signature-tensor":
             n = damage.guard(lambda node=node: _n_outputs(node))  # type: ignore[misc]
-            if n is not None and output_of(name) >= n:
-                op = printable(node.op)
+            op = printable(node.op)
+            if n is not None and where[1] >= n:
                 problem = f"the node, {op}, has {counted(n, 'output')}"
+            elif n is None and where[1]:
+                report.skip(f'{place}: whether the op "{op}" has an output {where[1]}')
         if problem:
             report.add(
                 rule, damage.file, f'"{printable(tensor)}": {problem}', place=place, key=tensor
@@ -108,18 +114,75 @@ def check_graph(report: Report, damage: Damage, graph: MetaGraph) -> Graph | Non
     return nodes
 
 
+def _tensor_id(rule: str, name: str) -> tuple[bytes, int] | None:
+    """(node, output) that a name means; None where it can mean no tensor.
+
+    Of a signature ``x`` is ``x:0``, to C++ at least.
+    Source: tensorflow/core/graph/tensor_id.cc ParseTensorName (2.21).
+    """
+    data = name.encode("utf-8", "surrogateescape")
+    if rule != "signature-tensor":
+        return node_of(data), 0
+    node, _, output = data.rpartition(b":")
+    if node and output.isdigit():
+        return node, int(output[-18:])
+    return None if not data or data.startswith(b"^") else (data, 0)
+
+
 #: Ops of signatures that have one output; graph.op_outputs lists those that have not.
 _ONE_OUTPUT = (b"Placeholder", b"PlaceholderWithDefault", b"Const", b"Identity")
 
 
 def _n_outputs(node: Node) -> int | None:
-    """How many outputs a node has; None where that would need more than a look."""
-    if node.op in CALLS:
-        return len(node.dtypes("Tout"))
+    """How many outputs a node has; None where its op, or an attribute, is not known."""
     if node.op in _ONE_OUTPUT:
         return 1
     op = node.op.decode("utf-8", "replace")
+    if op in op_outputs.LISTED:
+        n, attrs = op_outputs.LISTED[op]
+        for name in attrs:
+            more = node.number_in(name)
+            if more is None:
+                return None
+            n += more
+        return n
     return next((n for n, ops in op_outputs.FIXED.items() if op in ops.split()), None)
+
+
+def _check_objects(
+    report: Report, damage: Damage, graph: MetaGraph, nodes: Graph | None
+) -> None:
+    """What the model's objects name: other objects, functions, assets.
+
+    Source: tensorflow/python/saved_model/load.py Loader (2.21).
+    """
+    objects = graph.objects
+    if objects is None:
+        return
+    n, n_assets = len(objects), len(_assets(damage, graph))
+    functions = objects.concrete_functions
+
+    def add(place: str, words: str) -> None:
+        report.add("model-object", damage.file, words, place=place)
+
+    for node in objects:
+        for name, to in node.child_ids:
+            if not -n <= to < n:  # from the end backwards, as Python counts
+                add(node.place, f"its child {printable(name)} is object {count(to)}, of {count(n)}")
+        for function in node.concrete_function_names:
+            if function not in functions:
+                add(node.place, f'"{printable(function)}": no such concrete function')
+        asset = node.asset_index
+        if asset is not None and not -n_assets <= asset < n_assets:
+            add(node.place, f"is asset {count(asset)}, of {count(n_assets)}")
+    library = None if nodes is None else nodes.functions
+    for name, concrete in functions.items():
+        place = f'{objects.place}.concrete_functions["{printable(name)}"]'
+        for to in concrete.bound_inputs:
+            if not 0 <= to < n:
+                add(place, f"takes object {count(to)}, of {count(n)}")
+        if library is not None and name.encode("utf-8", "surrogateescape") not in library:
+            add(place, "no such function in the graph's library")
 
 
 def _named(damage: Damage, graph: MetaGraph) -> Iterator[tuple[str, str, str]]:
@@ -132,7 +195,8 @@ def _named(damage: Damage, graph: MetaGraph) -> Iterator[tuple[str, str, str]]:
             for name, info in getattr(signature, side).items():
                 place = f'{graph.place}.signature_def["{printable(key)}"].{side}'
                 for tensor in _tensors(info):
-                    yield rule, f'{place}["{printable(name)}"]', tensor
+                    if tensor or key not in RESERVED:  # of no name is: there is no such op
+                        yield rule, f'{place}["{printable(name)}"]', tensor
     saver = damage.guard(lambda: graph.saver)
     if saver is not None:
         for field in ("filename_tensor", "save_tensor", "restore_op"):
@@ -151,11 +215,14 @@ def _named(damage: Damage, graph: MetaGraph) -> Iterator[tuple[str, str, str]]:
 
 def _tensors(info: TensorInfo) -> Iterator[str]:
     """The names of the tensors that make up one of a signature."""
-    for name in (info.name, info.indices, info.dense_shape):
-        if name:
-            yield name
-    for part in info.components:
-        yield from _tensors(part)
+    if info.encoding == "composite_tensor":
+        for part in info.components:
+            yield from _tensors(part)
+        return
+    yield info.name
+    if info.encoding == "coo_sparse":
+        yield info.indices or ""
+        yield info.dense_shape or ""
 
 
 # -- files --
@@ -178,7 +245,7 @@ def check_assets(report: Report, damage: Damage, model: SavedModel) -> None:
                     f'"{name}": leads out of the model\'s folder (not opened)', place=place,
                     key=asset.filename,
                 )  # fmt: skip
-            elif not _is_file(os.path.join(model.folder, ASSETS, asset.filename)):
+            elif not os.path.isfile(os.path.join(model.folder, ASSETS, asset.filename)):
                 missing.append((place, asset))
             other = fed.setdefault(asset.tensor, asset.filename)
             if asset.tensor and other != asset.filename:
@@ -195,11 +262,6 @@ def check_assets(report: Report, damage: Damage, model: SavedModel) -> None:
 
 def _assets(damage: Damage, graph: MetaGraph) -> tuple[Asset, ...]:
     return damage.guard(lambda: graph.assets) or ()
-
-
-def _is_file(path: str) -> bool:
-    """Whether there is a file, or a link: where that leads is told by another rule."""
-    return os.path.islink(path) or os.path.isfile(path)
 
 
 def _add_missing(

@@ -79,6 +79,12 @@ class Node:
                 out += _varints(self._reader.bytes(f, self.place))
         return out
 
+    def number_in(self, name: str) -> int | None:
+        """The number in an attribute, or how many DataTypes it lists; None without it."""
+        fields = self.attr(name)
+        f = last(fields, 3, VARINT)
+        return f.value if f else len(self.dtypes(name)) if fields else None
+
     def strings(self) -> list[bytes]:
         """Of a Const: its strings, as stored: those left out at the end are as the last."""
         tensor = self._reader.fields(merged(self.attr("value"), 8), self.place)
@@ -146,6 +152,11 @@ class Graph:
         for start, _, length, _, op, _ in self._rows(0):
             found |= wanted.intersection(map(node_of, self._node(start, length, op).inputs))
         return found
+
+    @property
+    def functions(self) -> set[bytes]:
+        """The names of the function library."""
+        return {f[0] for f in self._index.functions()}
 
     def function(self, name: bytes) -> int | None:
         """The owner that a function is, or None."""
