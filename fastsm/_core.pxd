@@ -291,6 +291,42 @@ cdef extern from "fsm_strings.h" nogil:
     fsm_status fsm_variants_next(fsm_strings *strings, const uint8_t **p, size_t *n,
                                  fsm_error *e)
 
+cdef extern from "fsm_trackable.h" nogil:
+    ctypedef struct fsm_text:
+        uint32_t at
+        uint32_t size
+
+    ctypedef struct fsm_tracked_child:
+        uint32_t owner
+        int32_t node
+        fsm_text name
+
+    ctypedef struct fsm_tracked_value:
+        uint32_t owner
+        fsm_text name
+        fsm_text full_name
+        fsm_text key
+
+    ctypedef struct fsm_tracked_slot:
+        uint32_t owner
+        int32_t of
+        int32_t node
+        fsm_text name
+
+    ctypedef struct fsm_tracked_saver:
+        uint32_t owner
+        fsm_text name
+
+    ctypedef struct fsm_tracked:
+        uint32_t n_nodes
+        fsm_array children
+        fsm_array values
+        fsm_array slots
+        fsm_array savers
+
+    fsm_status fsm_tracked_parse(fsm_tracked *to, const uint8_t *bytes, size_t size, fsm_error *e)
+    void fsm_tracked_free(fsm_tracked *tracked)
+
 cdef extern from "fsm_index.h" nogil:
     const int FSM_ENTRY_UNKNOWN_RANK
     const uint32_t FSM_NO_BLOCK

@@ -871,6 +871,11 @@ cdef class BundleIndex:
         cdef size_t i
         return [self.index.size[i] for i in range(self.index.n_entries)]
 
+    def dtypes(self):
+        """The DataType of each entry, as a list."""
+        cdef size_t i
+        return [self.index.dtype[i] for i in range(self.index.n_entries)]
+
     def shards(self):
         """The shards that entries lie in, as a set. An entry that lists slices lies in none."""
         cdef size_t i
@@ -1003,6 +1008,75 @@ def string_elements(Source source not None, uint64_t offset, uint64_t size, uint
         e.offset += offset
         _raise(&e)
     return out
+
+
+# --- a checkpoint's object graph ---
+
+cdef str _text(const char *message, fsm_text text):
+    try:
+        return PyUnicode_DecodeUTF8(message + text.at, text.size, NULL)
+    except UnicodeDecodeError as e:
+        raise CoreError("UTF8", text.at + <uint64_t>e.start, 0, 0) from None
+
+
+cdef class ObjectGraph:
+    """A TrackableObjectGraph, as tables in the order of its objects.
+
+    Attributes:
+        n_nodes: The objects; they are numbered from 0.
+        first_child: Where the children of each object begin; one more than objects.
+        child_nodes, child_names: Of each child its number, any int32, and its name.
+        values: (object, name, the variable's full name, checkpoint key) of each tensor.
+        slots: (object, name, of which object, object) of each slot variable.
+        savers: (object, name) of what a registered saver wrote.
+
+    Raises CoreError where the wire format is broken, a string is not UTF-8, or there is
+    more than the core takes: then "LIMIT".
+    """
+    cdef readonly size_t n_nodes
+    cdef readonly list first_child, child_nodes, child_names, values, slots, savers
+
+    def __init__(self, bytes message not None):
+        cdef fsm_tracked tables
+        cdef fsm_error e
+        cdef fsm_status s
+        cdef const char *p = PyBytes_AS_STRING(message)
+        cdef size_t n = PyBytes_GET_SIZE(message)
+        memset(&tables, 0, sizeof(tables))
+        try:
+            with nogil:
+                s = fsm_tracked_parse(&tables, <const uint8_t *>p, n, &e)
+            if s:
+                _raise(&e)
+            self._fill(p, &tables)
+        finally:
+            fsm_tracked_free(&tables)
+
+    cdef int _fill(self, const char *p, fsm_tracked *tables) except -1:
+        cdef fsm_tracked_child *child = <fsm_tracked_child *>tables.children.items
+        cdef fsm_tracked_value *value = <fsm_tracked_value *>tables.values.items
+        cdef fsm_tracked_slot *slot = <fsm_tracked_slot *>tables.slots.items
+        cdef fsm_tracked_saver *saver = <fsm_tracked_saver *>tables.savers.items
+        cdef size_t i, node
+        self.n_nodes = tables.n_nodes
+        self.first_child, i = [], 0
+        for node in range(self.n_nodes + 1):
+            while i < tables.children.n and child[i].owner < node:
+                i += 1
+            self.first_child.append(i)
+        self.child_nodes = [child[i].node for i in range(tables.children.n)]
+        self.child_names = [_text(p, child[i].name) for i in range(tables.children.n)]
+        self.values = [
+            (value[i].owner, _text(p, value[i].name), _text(p, value[i].full_name),
+             _text(p, value[i].key))
+            for i in range(tables.values.n)
+        ]
+        self.slots = [
+            (slot[i].owner, _text(p, slot[i].name), slot[i].of, slot[i].node)
+            for i in range(tables.slots.n)
+        ]
+        self.savers = [(saver[i].owner, _text(p, saver[i].name)) for i in range(tables.savers.n)]
+        return 0
 
 
 # --- the bytes of tensors ---

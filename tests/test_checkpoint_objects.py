@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
+from google.protobuf import message_factory
 from hypothesis import given
 from hypothesis import strategies as st
 
 import fastsm
+from fastsm import _core
 from fastsm.bundle.objects import CheckpointGraph, Named, named
 from fastsm.bundle.opened import Bundle
 from fastsm.bundle.variables import Variables
@@ -18,7 +22,7 @@ from .conftest import CorpusEntry, ModelFactory
 from .models import MODELS
 from .oracle import ROOT
 from .test_variables import entry, made
-from .wire import delimited, integer, varint
+from .wire import Untidy, delimited, integer, message_type, varint
 
 RANKER = str(ROOT / "examples" / "ranker" / "1")
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -215,6 +219,64 @@ def test_a_chain_as_long_as_the_file_lets_it_be() -> None:
     assert graph.reaches(n - 1) and not graph.reaches(n)
     assert graph.path(3) == f"{name}.{name}.{name}"
     assert graph.path(n - 1).startswith("...") and len(graph.path(n - 1)) < 51 * 102
+
+
+def check_tables(data: bytes) -> int:
+    """What protobuf reads is in the tables, and nothing else; how many objects there are."""
+    tables = _core.ObjectGraph(data)
+    want: Any = message_factory.GetMessageClass(message_type("TrackableObjectGraph"))()
+    want.ParseFromString(data)
+    assert tables.n_nodes == len(want.nodes)
+    for i, n in enumerate(want.nodes):
+        own = slice(tables.first_child[i], tables.first_child[i + 1])
+        assert tables.child_nodes[own] == [c.node_id for c in n.children]
+        assert tables.child_names[own] == [c.local_name for c in n.children]
+    assert tables.values == [
+        (i, a.name, a.full_name, a.checkpoint_key)
+        for i, n in enumerate(want.nodes) for a in n.attributes
+    ]  # fmt: skip
+    assert tables.slots == [
+        (i, s.slot_name, s.original_variable_node_id, s.slot_variable_node_id)
+        for i, n in enumerate(want.nodes) for s in n.slot_variables
+    ]  # fmt: skip
+    return len(want.nodes)
+
+
+@pytest.mark.parametrize("name", ["keras_saved", "tf_keras_slots", "two_signatures"])
+def test_the_tables_have_what_protobuf_reads(name: str, model: ModelFactory) -> None:
+    data = fastsm.open(model(name)).variables.object_graph
+    assert data is not None and check_tables(data) > 1
+
+
+def test_the_tables_of_untidy_graphs() -> None:
+    kind = message_type("TrackableObjectGraph")
+    assert sum(check_tables(Untidy(Random(seed), 40).message(kind)) for seed in range(300)) > 300
+
+
+def test_as_many_objects_as_are_taken_take_bounded_time_and_memory() -> None:
+    """A circle of each node with the next, and every node an optimizer of one and the same."""
+    n = 1 << 17
+    parts = [
+        delimited(
+            1, delimited(1, integer(1, (i + 1) % n), delimited(2, "iter")),
+            delimited(1, integer(1, 1), delimited(2, "_trainable_variables")),
+            delimited(1, integer(1, i), delimited(2, "learning_rate")),
+        )
+        for i in range(n)
+    ]  # fmt: skip
+    graph = CheckpointGraph(b"".join(parts), "ckpt")
+    assert len(graph.optimizers) == n and graph.reaches(n - 1)
+    with pytest.raises(FormatError, match="goes past a limit of fastsm"):
+        CheckpointGraph(b"\n\0" * ((1 << 20) + 1), "ckpt")
+
+
+def test_a_node_of_many_children_that_is_shared_many_times_is_walked_once() -> None:
+    n = 1 << 16
+    hub = delimited(1, *[delimited(1, integer(1, 1), delimited(2, "x"))] * n)
+    many = [delimited(1, integer(1, 1), delimited(2, "_trainable_variables"))] * n
+    has = [delimited(1, integer(1, 2), delimited(2, name)) for name in ("iter", "learning_rate")]
+    graph = CheckpointGraph(delimited(1, *many, *has) + hub, "ckpt")
+    assert graph.group(1) == "weights"
 
 
 def test_many_optimizers_of_one_model_are_walked_once() -> None:

@@ -4,10 +4,12 @@
  *   - the canonical form is its own canonical form, and its hash is the hash;
  *   - streaming and ordering in memory give the same, piece by piece too;
  *   - a window of any size shows the same fields;
- *   - valid messages parse whole, and the values in a message nest. */
+ *   - valid messages parse whole, and the values in a message nest;
+ *   - the texts of an object graph lie in it. */
 #include "fsm_nodes.h"
 #include "fsm_parse.h"
 #include "fsm_program.h"
+#include "fsm_trackable.h"
 #include "make_message.h"
 #include "tiny_canon.h"
 
@@ -221,6 +223,38 @@ static void check_parse(const uint8_t *data, size_t size, fsm_message message, b
   }
 }
 
+static void check_text(fsm_text text, size_t size) {
+  require(text.at <= size && text.size <= size - text.at);
+}
+
+/* Of any bytes an error in them, or tables whose texts lie in them. */
+static void check_tracked(const uint8_t *data, size_t size, bool valid) {
+  fsm_tracked t = {0};
+  fsm_error e;
+  fsm_status s = fsm_tracked_parse(&t, data, size, &e);
+  require(!valid || !s);
+  require(!s || (e.status == s && e.offset <= size));
+  const fsm_tracked_child *child = t.children.items;
+  for (size_t i = 0; !s && i < t.children.n; i++) {
+    require(child[i].owner < t.n_nodes && (!i || child[i].owner >= child[i - 1].owner));
+    check_text(child[i].name, size);
+  }
+  const fsm_tracked_value *value = t.values.items;
+  for (size_t i = 0; !s && i < t.values.n; i++) {
+    require(value[i].owner < t.n_nodes);
+    check_text(value[i].name, size);
+    check_text(value[i].full_name, size);
+    check_text(value[i].key, size);
+  }
+  const fsm_tracked_slot *slot = t.slots.items;
+  for (size_t i = 0; !s && i < t.slots.n; i++)
+    check_text(slot[i].name, size);
+  const fsm_tracked_saver *saver = t.savers.items;
+  for (size_t i = 0; !s && i < t.savers.n; i++)
+    check_text(saver[i].name, size);
+  fsm_tracked_free(&t);
+}
+
 static void check_farm(const uint8_t *data, size_t size) {
   fsm_farm farm;
   fsm_farm_init(&farm);
@@ -243,6 +277,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   check_nodes(body, n);
   check_parse(body, n, message, false);
   check_program(body, n);
+  check_tracked(body, n, false);
   check_farm(body, n);
   buffer made = {0};
   choices c = {body, body + n};
@@ -250,6 +285,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     odd_message(&c, &made, &fsm_schema[message], 0);
   check_canon(made.p, made.size, message, true);
   check_parse(made.p, made.size, message, true);
+  if (message == FSM_MSG_TrackableObjectGraph)
+    check_tracked(made.p, made.size, true);
   if (message == FSM_MSG_GraphDef) {
     check_nodes(made.p, made.size);
     check_program(made.p, made.size);
@@ -264,6 +301,7 @@ size_t fuzz_seed(unsigned i, uint8_t *to, size_t capacity) {
       FSM_MSG_GraphDef,    FSM_MSG_SavedModel,       FSM_MSG_NodeDef,     FSM_MSG_FunctionDef,
       FSM_MSG_TensorProto, FSM_MSG_SavedObjectGraph, FSM_MSG_FullTypeDef, FSM_MSG_SignatureDef,
       FSM_MSG_GraphDef,    FSM_MSG_GraphDebugInfo,   FSM_MSG_AttrValue,   FSM_MSG_GraphDef,
+      FSM_MSG_TrackableObjectGraph,
   };
   if (i >= 4 * sizeof messages)
     return 0;

@@ -34,6 +34,15 @@ def is_doubling(doubled_bytes: int, n_bytes: int) -> bool:
     return doubled_bytes * DOUBLED_SHARE > max(n_bytes, 1000 * DOUBLED_SHARE)
 
 
+def problems(index: _core.BundleIndex) -> list[str]:
+    """What is damaged in an index, in words."""
+    return [
+        str(CoreError(kind, offset, 0, 0)) + f" (byte {offset:,})"
+        for kind, _, offset, harmless, _ in index.problems()
+        if not harmless
+    ]
+
+
 class Summary(Record):
     """The variables of a bundle, counted.
 
@@ -56,11 +65,7 @@ class Summary(Record):
         self.n_bytes = index.total_bytes
         self.n_shards = index.n_shards
         _, self.doubled, self.doubled_bytes = index.doubles()
-        self.problems = [
-            str(CoreError(kind, offset, 0, 0)) + f" (byte {offset:,})"
-            for kind, _, offset, harmless, _ in index.problems()
-            if not harmless
-        ]
+        self.problems = problems(index)
 
     def to_dict(self) -> dict[str, Any]:
         return {

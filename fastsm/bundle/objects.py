@@ -10,9 +10,12 @@ tensorflow/python/checkpoint/util.py and graph_view.py (2.21).
 
 from __future__ import annotations
 
-from ..graph.objects import Reference, SlotVariable
-from ..source import LEN, Reader, from_bytes, last
+from bisect import bisect_right
+
+from .. import _core
+from ..errors import CoreError, FormatError
 from ..text import Record
+from . import OBJECT_GRAPH_KEY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,11 +38,17 @@ _OPTIMIZER = "optimizer"
 #: Where a Keras 3 optimizer lists the model's weights, which are not its own.
 _NOT_OWN = "_trainable_variables"
 
+#: Names of children that tell what their owners or they are.
+_TELLING = _STEPS | _BESIDE | {_OPTIMIZER, "keras_api", "metrics"}
+
+_UNREACHED, _ROOT, _FIRST_SLOT = -1, -2, -3
+
 #: A path of more names is cut at its beginning: a file must not decide how long they all are.
 MAX_DEPTH = 100
 
-_COUNTERS = ("int32", "int64", "uint32", "uint64")
-_OPAQUE = ("string", "variant")
+#: int32, int64, uint32, uint64; string, variant.
+_COUNTERS = {3, 9, 22, 23}
+_OPAQUE = {7, 21}
 
 
 class Named(Record):
@@ -67,144 +76,154 @@ class Named(Record):
         return self._graph.path(self._node) if self._graph else ""
 
 
-class _Node:
-    """A TrackableObject."""
-
-    __slots__ = ("attributes", "children", "savers", "slots")
-
-    def __init__(self, reader: Reader, span: tuple[int, int], place: str) -> None:
-        self.children: list[tuple[str, int]] = []
-        self.attributes: list[tuple[str, str]] = []  # checkpoint key, full name
-        self.slots: list[tuple[str, int, int]] = []  # name, of which node, node
-        self.savers: list[str] = []
-        for f in reader.fields([span], place):
-            if f.wire != LEN:
-                continue
-            if f.number == 1:
-                child = Reference(reader, f, place)
-                self.children.append((child.local_name, child.node_id))
-            elif f.number == 2:
-                inner = reader.fields([(f.at, f.end)], place)
-                full, key = last(inner, 2), last(inner, 3)
-                if key:
-                    full_name = reader.text(full, place) if full else ""
-                    self.attributes.append((reader.text(key, place), full_name))
-            elif f.number == 3:
-                slot = SlotVariable(reader, f, place)
-                self.slots.append((slot.name, slot.original_id, slot.variable_id))
-            elif f.number == 4:
-                saver = last(reader.fields([(f.at, f.end)], place), 2)
-                self.savers.append(reader.text(saver, place) if saver else "")
-
-    @property
-    def is_optimizer(self) -> bool:
-        names = {name for name, _ in self.children}
-        return bool(self.slots) or (not _STEPS.isdisjoint(names) and not _BESIDE.isdisjoint(names))
-
-
 class CheckpointGraph:
-    """A TrackableObjectGraph.
+    """A TrackableObjectGraph: which objects there are, and what leads to each.
 
     Args:
         data: The message.
         path: The checkpoint, as errors name it.
 
+    Attributes:
+        tables: What it says.
+        optimizers: Nodes that are optimizers.
+        slots: Nodes that are slots by the graph's own word.
+        owned, measured: Nodes to which only optimizers lead; to which only metrics lead.
+        held: Of the owned, those that an optimizer holds by name: its steps, its learning rate.
+
     Raises FormatError where it is broken on the wire, or has more nodes than any real one.
     """
 
     def __init__(self, data: bytes, path: str) -> None:
-        reader = Reader(from_bytes(data), path)
-        place = "_CHECKPOINTABLE_OBJECT_GRAPH"
-        fields = reader.fields([(0, len(data))], place)
-        spans = [(f.at, f.end) for f in fields if f.number == 1 and f.wire == LEN]
-        self.nodes = [_Node(reader, s, f"{place}.nodes[{i}]") for i, s in enumerate(spans)]
-        self.optimizers = {i for i, node in enumerate(self.nodes) if node.is_optimizer}
-        for node in self.nodes:
-            self.optimizers |= {
-                i for name, i in node.children if name == _OPTIMIZER and 0 < i < len(self.nodes)
-            }
-        #: Node -> the node before it on its path, and its name there; the root has none.
-        self._before: dict[int, tuple[int, str] | None] = {}
-        metrics = self._metrics()
-        outside = self._walk([0] if self.nodes else [], self.optimizers | metrics)
-        #: Nodes to which only optimizers lead; to which only metrics lead.
+        try:
+            self.tables = tables = _core.ObjectGraph(data)
+        except CoreError as e:
+            place = OBJECT_GRAPH_KEY.decode()
+            raise FormatError(path, str(e), offset=e.offset, place=place) from None
+        self._n = n = tables.n_nodes
+        self._first = tables.first_child
+        self._names = tables.child_names
+        #: A child that is none of the nodes is n here, which always counts as seen.
+        self._child = [c if 0 <= c < n else n for c in tables.child_nodes]
+        #: Node -> the child, by its place in the tables, that is the last step of its path;
+        #: ROOT; UNREACHED; below these the slot, counted downwards.
+        self._step = [_UNREACHED] * n
+        metrics = self._find_owners()
+        outside = self._walk([0] if n else [], self.optimizers | metrics)
         self.owned = self._owned(outside, self.optimizers)
-        self.measured = self._owned(outside | self.owned, metrics)
-        #: Of these, the ones that an optimizer holds by name: its steps, its learning rate.
-        self.held = {c for i in self.optimizers for _, c in self._children(i)} & self.owned
-        #: Nodes that are slots by the graph's own word.
-        self.slots = {s for node in self.nodes for _, _, s in node.slots}
+        for node in self.owned:
+            outside[node] = 1
+        self.measured = self._owned(outside, metrics)
+        self.slots = {node for _, _, _, node in tables.slots}
+        held = {self._child[i] for node in self.optimizers for i in self._children(node)}
+        self.held = held & self.owned
         self._name_slots()
 
-    def _children(self, node: int) -> list[tuple[str, int]]:
-        return [(n, c) for n, c in self.nodes[node].children if 0 <= c < len(self.nodes)]
+    def _children(self, node: int) -> range:
+        """The children of a node, by their places in the tables."""
+        return range(self._first[node], self._first[node + 1])
 
-    def _walk(self, start: list[int], closed: set[int]) -> set[int]:
-        """The nodes that can be reached, breadth first, without going through closed ones.
+    def _owner(self, child: int) -> int:
+        """The node that has the child with this place in the tables."""
+        return bisect_right(self._first, child) - 1
 
-        Each that has no path yet gets one. Source: trackable_view.py _descendants_with_paths.
+    def _find_owners(self) -> set[int]:
+        """Find the optimizers, and where Keras 2 keeps its metrics: sums and counts."""
+        found: dict[str, set[int]] = {name: set() for name in _TELLING}
+        for i, name in enumerate(self._names):
+            if name in _TELLING:
+                found[name].add(i)
+        having = {name: {self._owner(i) for i in places} for name, places in found.items()}
+        steps = {node for name in _STEPS for node in having[name]}
+        beside = {node for name in _BESIDE for node in having[name]}
+        named = {self._child[i] for i in found[_OPTIMIZER]} - {0, self._n}
+        self.optimizers = {owner for owner, *_ in self.tables.slots} | (steps & beside) | named
+        api = {self._child[i] for i in found["keras_api"] if self._owner(i) == 0}
+        return {self._child[i] for i in found["metrics"] if self._owner(i) in api} - {self._n}
+
+    def _walk(self, start: list[int], closed: set[int]) -> bytearray:
+        """Walk breadth first, and through no closed node; each node without a path gets one.
+
+        Returns a byte for each node: whether it was reached, and is not closed.
+        Source: trackable_view.py _descendants_with_paths.
         """
-        seen = set(start)
-        queue = list(start)
+        seen = bytearray(self._n + 1)
+        seen[self._n] = 1
+        step, first, child = self._step, self._first, self._child
+        queue: list[int] = []
+        for node in start:
+            if not seen[node]:
+                seen[node] = 1
+                queue.append(node)
+            if step[node] == _UNREACHED:
+                step[node] = _ROOT
         for node in queue:  # which grows meanwhile
-            self._before.setdefault(node, None)
             if node in closed:
                 continue
-            for name, child in self._children(node):
-                if child not in seen:
-                    seen.add(child)
-                    self._before.setdefault(child, (node, name))
-                    queue.append(child)
-        return seen - closed
+            for i in range(first[node], first[node + 1]):
+                to = child[i]
+                if not seen[to]:
+                    seen[to] = 1
+                    if step[to] == _UNREACHED:
+                        step[to] = i
+                    queue.append(to)
+        for node in closed:
+            seen[node] = 0
+        return seen
 
-    def _metrics(self) -> set[int]:
-        """Where Keras 2 keeps its metrics: sums and counts, which are no weights."""
-        api = [c for name, c in self._children(0) if name == "keras_api"] if self.nodes else []
-        return {c for i in api for name, c in self._children(i) if name == "metrics"}
-
-    def _owned(self, outside: set[int], owners: set[int]) -> set[int]:
+    def _owned(self, outside: bytearray, owners: set[int]) -> set[int]:
         """What only these lead to."""
         owned: set[int] = set()
-        queue = [i for i in sorted(owners) if i in self._before]
-        seen = set(queue)
+        seen = bytearray(self._n + 1)
+        seen[self._n] = 1
+        step, first, child, names = self._step, self._first, self._child, self._names
+        queue = [node for node in sorted(owners) if step[node] != _UNREACHED]
+        for node in queue:
+            seen[node] = 1
         shared: list[int] = []
         for node in queue:
-            for name, child in self._children(node):
-                if child in seen:
+            is_owner = node in owners
+            for i in range(first[node], first[node + 1]):
+                to = child[i]
+                if seen[to]:
                     continue
-                if node in owners and name == _NOT_OWN:
-                    self._before.setdefault(child, (node, name))
-                    shared.append(child)
+                if step[to] == _UNREACHED:
+                    step[to] = i
+                if is_owner and names[i] == _NOT_OWN:
+                    shared.append(to)
                     continue
-                seen.add(child)
-                self._before.setdefault(child, (node, name))
-                queue.append(child)
-                if child not in outside and child not in owners:
-                    owned.add(child)
+                seen[to] = 1
+                queue.append(to)
+                if not outside[to] and to not in owners:
+                    owned.add(to)
         self._walk(shared, self.optimizers)  # weights that only the optimizer was saved with
         return owned
 
     def _name_slots(self) -> None:
         """A slot has no parent; its path goes on from its variable's, by its name in brackets."""
-        for i, node in enumerate(self.nodes):
-            if i in self._before:
-                for name, original, slot in node.slots:
-                    if original in self._before and 0 <= slot < len(self.nodes):
-                        self._before.setdefault(slot, (original, f"<{name}>"))
+        step = self._step
+        for i, (owner, _, original, node) in enumerate(self.tables.slots):
+            leads = self.reaches(owner) and self.reaches(original) and 0 <= node < self._n
+            if leads and step[node] == _UNREACHED:
+                step[node] = _FIRST_SLOT - i
 
     def reaches(self, node: int) -> bool:
         """Whether a path leads to the node."""
-        return node in self._before
+        return 0 <= node < self._n and self._step[node] != _UNREACHED
 
     def path(self, node: int) -> str:
         """``layers[1].kernel``; of a slot ``layers[1].kernel.<m>``; "" for the root."""
         names: list[str] = []
-        at = self._before.get(node)
-        while at is not None and len(names) <= MAX_DEPTH:
-            names.append(f"[{at[1]}]" if at[1].isascii() and at[1].isdigit() else f".{at[1]}")
-            at = self._before[at[0]]
-        if at is not None:
-            names[-1] = "..."
+        while self.reaches(node) and self._step[node] != _ROOT:
+            if len(names) > MAX_DEPTH:
+                names[-1] = "..."
+                break
+            i = self._step[node]
+            if i <= _FIRST_SLOT:
+                _, slot, node, _ = self.tables.slots[_FIRST_SLOT - i]
+                names.append(f".<{slot}>")
+                continue
+            name, node = self._names[i], self._owner(i)
+            names.append(f"[{name}]" if name.isascii() and name.isdigit() else f".{name}")
         return "".join(reversed(names)).removeprefix(".")
 
     def group(self, node: int) -> str:
@@ -237,20 +256,18 @@ def named(variables: Variables) -> dict[str, Named]:
         return {key: Named(VARIABLES) for key in variables}
     graph = CheckpointGraph(data, variables.bundle.path)
     said: dict[str, Named] = {}
-    savers: tuple[str, ...] = ()
-    for i, node in enumerate(graph.nodes):
-        for key, full_name in node.attributes:
-            group = graph.group(i)
-            if key not in said or said[key].group == UNREACHABLE:
-                said[key] = Named(group, full_name, graph, i)
-        savers += tuple(name for name in node.savers if name and graph.reaches(i))
+    for node, _, full_name, key in graph.tables.values:
+        if key and (key not in said or said[key].group == UNREACHABLE):
+            said[key] = Named(graph.group(node), full_name, graph, node)
+    savers = tuple({name for i, name in graph.tables.savers if name and graph.reaches(i)})
     out: dict[str, Named] = {}
-    for key in variables:
+    others = _others(variables.index)
+    for key, row in variables.rows().items():
         found = said.get(key) or _of_table(said, key)
         if found is None:
             by_saver = bool(savers) and key.startswith(savers)
             found = Named(OTHER if by_saver else UNREACHABLE)
-        elif found.group == WEIGHTS and _is_other(variables, key):
+        elif found.group == WEIGHTS and row in others:
             found.group = OTHER
         out[key] = found
     _mark_doubled(variables, out)
@@ -270,10 +287,13 @@ def _of_table(said: dict[str, Named], key: str) -> Named | None:
     return None
 
 
-def _is_other(variables: Variables, key: str) -> bool:
-    variable = variables[key]
-    is_counter = variable.shape == () and variable.dtype in _COUNTERS
-    return is_counter or variable.dtype in _OPAQUE
+def _others(index: _core.BundleIndex) -> set[int]:
+    """The rows of counters, strings and variants."""
+    return {
+        row
+        for row, dtype in enumerate(index.dtypes())
+        if dtype in _OPAQUE or (dtype in _COUNTERS and index.entry(row)[1] == ())
+    }
 
 
 def _mark_doubled(variables: Variables, out: dict[str, Named]) -> None:

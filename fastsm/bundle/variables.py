@@ -52,6 +52,9 @@ BOOL, STRING, VARIANT = 10, 7, 21
 #: doubled bytes were shared; but not make more than so many times the shard of it.
 MAX_GROWTH = 64
 
+#: An object graph of more bytes is not looked at; the largest known have a few million.
+MAX_OBJECT_GRAPH = 1 << 26
+
 #: So many keys are looked through for one that was meant.
 _MAX_CLOSE = 5000
 
@@ -177,16 +180,17 @@ class Variable:
         return f"{self.dtype}[{dims}]"
 
     def to_dict(self) -> dict[str, Any]:
+        number, shape, shard, offset, n_bytes, crc, n_slices = self._entry
         out: dict[str, Any] = {
             "key": self.key,
-            "dtype": self.dtype,
-            "shape": None if self.shape is None else list(self.shape),
-            "bytes": self.nbytes,
-            "shard": self.shard,
-            "offset": self.offset,
-            "crc32c": self.crc32c,
+            "dtype": dtypes.name(number),
+            "shape": None if shape is None else [*shape],
+            "bytes": self.nbytes if n_slices else n_bytes,
+            "shard": None if n_slices else shard,
+            "offset": None if n_slices else offset,
+            "crc32c": None if n_slices else crc,
         }
-        if self.is_partitioned:
+        if n_slices:
             out["slices"] = [
                 {"extents": [list(e) for e in part.extents], "bytes": part.nbytes,
                  "shard": part.shard, "offset": part.offset, "crc32c": part.crc32c}
@@ -636,6 +640,7 @@ class Variables(Mapping[str, Variable]):
         self.bundle: Bundle = bundle  # type: ignore[assignment]
         self._rows: dict[bytes, int] | None = None
         self._keys: dict[str, int] | None = None
+        self._sizes: dict[str, int] | None = None
         self._sources: dict[int, _core.Source] = {}
         self._maps: dict[int, Any] = {}
         self._readable = False
@@ -654,7 +659,8 @@ class Variables(Mapping[str, Variable]):
             self._rows = {key: row for row, key in enumerate(keys)}
         return self._rows
 
-    def _visible(self) -> dict[str, int]:
+    def rows(self) -> dict[str, int]:
+        """The keys, and the row that each has in the index. Not to be changed."""
         if self._keys is None:
             self._keys = {
                 key.decode("utf-8", "surrogateescape"): row
@@ -666,19 +672,19 @@ class Variables(Mapping[str, Variable]):
 
     def __getitem__(self, key: str) -> Variable:
         """The variable with this key. Raises MissingError, with one that may be meant."""
-        row = self._visible().get(key)
+        row = self.rows().get(key)
         if row is None:
             raise self._missing(key)
         return Variable(self, key, row)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._visible())
+        return iter(self.rows())
 
     def __len__(self) -> int:
-        return len(self._visible())
+        return len(self.rows())
 
     def __contains__(self, key: object) -> bool:
-        return key in self._visible()
+        return key in self.rows()
 
     def get(self, key: str, default: Any = None) -> Any:
         return self[key] if key in self else default  # noqa: SIM401
@@ -687,7 +693,7 @@ class Variables(Mapping[str, Variable]):
         import difflib
 
         path = self.bundle.path if self.bundle else ""
-        keys = self._visible()
+        keys = self.rows()
         close = difflib.get_close_matches(str(key), list(keys)[:_MAX_CLOSE], 1)
         hint = f"Did you mean {printable(close[0])}?" if close else None
         what = f"no variable has the key {printable(str(key))}; there are {count(len(keys))}"
@@ -712,6 +718,8 @@ class Variables(Mapping[str, Variable]):
         entry = Variable(self, OBJECT_GRAPH_KEY.decode(), row)
         if entry.dtype_number != STRING or entry.shape != () or entry.is_partitioned:
             raise entry.error("is no single string")
+        if entry.nbytes > MAX_OBJECT_GRAPH:
+            raise entry.error(f"has {count(entry.nbytes)} bytes: no object graph has")
         self.check_readable()
         [graph] = entry._elements(self.index.entry(row), 1)
         return graph
@@ -725,17 +733,22 @@ class Variables(Mapping[str, Variable]):
             self._named = named(self) if self.bundle else {}
         return self._named
 
-    def by_size(self) -> list[str]:
-        """The keys, the largest tensor first; those of one size in the order of the index."""
-        keys = self._visible()
-        sizes = self.index.sizes() if self.bundle else []
-        for key, row in keys.items():
-            if not sizes[row]:  # empty, or partitioned
-                try:
-                    sizes[row] = self[key].nbytes
+    def sizes(self) -> dict[str, int]:
+        """The bytes that each tensor takes, by key: 0 where its slices are damaged."""
+        if self._sizes is None:
+            sizes = self.index.sizes() if self.bundle else []
+            self._sizes = {key: max(0, sizes[row]) for key, row in self.rows().items()}
+            for key in [key for key, n_bytes in self._sizes.items() if not n_bytes]:
+                try:  # empty, or partitioned
+                    self._sizes[key] = max(0, self[key].nbytes)
                 except FormatError:
                     continue
-        return sorted(keys, key=lambda key: sizes[keys[key]], reverse=True)
+        return self._sizes
+
+    def by_size(self) -> list[str]:
+        """The keys, the largest tensor first; those of one size in the order of the index."""
+        sizes = self.sizes()
+        return sorted(sizes, key=sizes.__getitem__, reverse=True)
 
     # -- for Variable --
 

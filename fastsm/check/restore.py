@@ -9,13 +9,13 @@ tensorflow/core/protobuf/trackable_object_graph.proto (2.21).
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from itertools import islice
 
 from .. import _core, dtypes
 from ..bundle import OBJECT_GRAPH_KEY
+from ..bundle.variables import MAX_OBJECT_GRAPH
 from ..errors import CoreError, FormatError
-from ..source import LEN, VARINT, Reader, from_bytes, last
 from ..text import count, printable
 from .entries import open_shard, shape_words
 from .nodes import CALLS, Graph, node_of, output_of
@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .._core import BundleIndex
+    from .._core import BundleIndex, ObjectGraph
     from ..bundle.opened import Bundle
     from ..views import MetaGraph
     from .nodes import Node
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
 
     #: (key, DataType or None, shape or None): what something restores.
     Wanted = tuple[bytes, int | None, tuple[int, ...] | None]
-
-#: An object graph of more bytes or nodes is not looked at; the largest known have a few
-#: million bytes, and some ten thousand nodes.
-MAX_OBJECT_GRAPH = 1 << 26
-MAX_OBJECTS = 1 << 19
 
 #: So many keys that a graph restores are looked at: a small graph may name the same
 #: constant of keys again and again.
@@ -188,32 +183,38 @@ def _fits(wanted: tuple[int, ...], stored: tuple[int, ...]) -> bool:
 # -- the checkpoint's own object graph --
 
 
-class Trackable:
-    """A node of the checkpoint's object graph: its children, and the keys of its values."""
+class Trackables:
+    """The objects of a checkpoint's object graph: children and keys by their names."""
 
-    __slots__ = ("children", "keys")
+    def __init__(self, tables: ObjectGraph) -> None:
+        self.tables = tables
+        self._children: dict[int, dict[str, int]] = {}
+        self._keys: dict[int, dict[str, str]] = {}
+        for node, name, _, key in tables.values:
+            if key:
+                self._keys.setdefault(node, {})[name] = key
 
-    def __init__(self, reader: Reader, start: int, end: int, place: str) -> None:
-        self.children: dict[bytes, int] = {}
-        self.keys: dict[bytes, bytes] = {}
-        for f in reader.fields([(start, end)], place):
-            if f.wire != LEN or f.number not in (1, 2):
-                continue
-            inner = reader.fields([(f.at, f.end)], place)
-            if f.number == 1:
-                number, name = last(inner, 1, VARINT), last(inner, 2)
-                label = reader.bytes(name, place) if name else b""
-                self.children[label] = number.value & 0xFFFFFFFF if number else 0
-            else:
-                name, key = last(inner, 1), last(inner, 3)
-                if key:
-                    label = reader.bytes(name, place) if name else b""
-                    self.keys[label] = reader.bytes(key, place)
+    def __len__(self) -> int:
+        return self.tables.n_nodes
+
+    def key(self, node: int, name: str) -> str | None:
+        """The checkpoint key of a value of an object."""
+        return self._keys.get(node, {}).get(name)
+
+    def children(self, node: int) -> dict[str, int]:
+        """Name -> number, which may be that of no object."""
+        found = self._children.get(node)
+        if found is None:
+            t = self.tables
+            own = slice(t.first_child[node], t.first_child[node + 1])
+            found = dict(zip(t.child_names[own], t.child_nodes[own], strict=True))
+            self._children[node] = found
+        return found
 
 
 def read_object_graph(
     report: Report, bundle: Bundle, entries: Entries, file: str
-) -> list[Trackable] | None:
+) -> Trackables | None:
     """The checkpoint's object graph, or None: there is none, or it is damaged (a finding)."""
     if OBJECT_GRAPH_KEY not in entries:
         return None
@@ -233,69 +234,59 @@ def read_object_graph(
         [data] = _core.string_elements(source, offset, size, 1)
     except (CoreError, FormatError, LookupError, OverflowError):
         return None  # the entry's own finding tells
-    reader = Reader(from_bytes(data), name)
-    nodes: list[Trackable] = []
-    start = 0
     try:
-        while True:
-            chunk = _core.scan(reader.source, [(start, len(data))], only=1, most=8192)
-            nodes += [Trackable(reader, f.at, f.end, "nodes") for f in chunk if f.wire == LEN]
-            if len(chunk) < 8192:
-                return nodes
-            if len(nodes) > MAX_OBJECTS:
-                report.skip(f"the checkpoint's object graph: more than {count(MAX_OBJECTS)} nodes")
-                return None
-            start = chunk[-1].end
-    except (CoreError, FormatError) as e:
-        report.add("object-graph", file, f"{name}: {e}", key=name)
+        return Trackables(_core.ObjectGraph(data))
+    except CoreError as e:
+        if e.kind == "LIMIT":
+            report.skip(f"the checkpoint's object graph: it {e}")
+        else:
+            report.add("object-graph", file, f"{name}: {e}", key=name)
         return None
 
 
-def check_object_graph(
-    report: Report, nodes: list[Trackable], entries: Entries, file: str
-) -> None:
+def check_object_graph(report: Report, nodes: Trackables, entries: Entries, file: str) -> None:
     """Every key that the object graph names is in the bundle; every child is a node."""
-    for i, node in enumerate(nodes):
-        for key in node.keys.values():
-            if not entries.holds(key):
-                report.add(
-                    "object-key", file,
-                    f"{key_words(key)}: of object {i}, and not in the index", key=key,
-                )  # fmt: skip
-        for label, child in node.children.items():
-            if child >= len(nodes):
-                report.add(
-                    "object-graph", file,
-                    f"object {i}: its child {printable(label)} is object {count(child)}, of "
-                    f"{count(len(nodes))}",
-                    key=OBJECT_GRAPH_KEY,
-                )  # fmt: skip
+    tables = nodes.tables
+    for i, _, _, key in tables.values:
+        stored = key.encode()
+        if stored and not entries.holds(stored):
+            words = f"{key_words(stored)}: of object {i}, and not in the index"
+            report.add("object-key", file, words, key=stored)
+    for place, child in enumerate(tables.child_nodes):
+        if not 0 <= child < len(nodes):
+            owner = bisect_right(tables.first_child, place) - 1
+            report.add(
+                "object-graph", file,
+                f"object {owner}: its child {printable(tables.child_names[place])} is object "
+                f"{count(child)}, of {count(len(nodes))}",
+                key=OBJECT_GRAPH_KEY,
+            )  # fmt: skip
 
 
-def wanted_by_objects(graph: MetaGraph, nodes: list[Trackable]) -> list[Wanted]:
+def wanted_by_objects(graph: MetaGraph, nodes: Trackables) -> list[Wanted]:
     """What tf.saved_model.load restores: variables of the model, by the checkpoint's keys.
 
     Both graphs are walked from their roots, along children of equal names.
     """
     objects = graph.objects
-    if objects is None or not nodes or not len(objects):
+    if objects is None or not len(nodes) or not len(objects):
         return []
     out: list[Wanted] = []
     matched = {0: 0}
     numbers = {name: i for i, name in dtypes.NAMES.items()}
     queue = [0]
     for at in queue:  # grows while it is walked
-        saved, stored = objects[at], nodes[matched[at]]
+        saved, stored = objects[at], matched[at]
         variable = saved.variable
-        key = stored.keys.get(b"VARIABLE_VALUE")
+        key = nodes.key(stored, "VARIABLE_VALUE")
         if variable is not None and key is not None:
             shape = variable.shape
             dims = None if shape is None else tuple([-1 if d is None else d for d in shape])
-            out.append((key, numbers.get(variable.dtype), dims))
+            out.append((key.encode(), numbers.get(variable.dtype), dims))
         for child in saved.children:
-            other = stored.children.get(child.local_name.encode("utf-8", "surrogateescape"))
+            other = nodes.children(stored).get(child.local_name)
             to = child.node_id
-            if other is None or other >= len(nodes):
+            if other is None or not 0 <= other < len(nodes):
                 continue
             if to not in matched and 0 <= to < len(objects):
                 matched[to] = other

@@ -195,7 +195,7 @@ def _check_agreement(
 
 def _objects(
     report: Report, bundle: Bundle, entries: restore.Entries, file: str
-) -> list[restore.Trackable] | None:
+) -> restore.Trackables | None:
     n_skipped = len(report.not_checked)
     objects = restore.read_object_graph(report, bundle, entries, file)
     if objects is not None:
@@ -212,7 +212,7 @@ def _check_restored(
     graph: MetaGraph,
     nodes: Graph,
     entries: restore.Entries | None,
-    objects: list[restore.Trackable] | None,
+    objects: restore.Trackables | None,
 ) -> None:
     index_file = f"{VARIABLES}/{VARIABLES}.index"
     wanted = damage.guard(lambda: restore.wanted_by_graph(graph, nodes)) or []

@@ -104,19 +104,12 @@ def groups(variables: Variables, named: Mapping[str, Named], keys: list[str]) ->
 
     n = dict.fromkeys(GROUPS, 0)
     n_bytes = dict.fromkeys(GROUPS, 0)
+    sizes = variables.sizes()
     for key in keys:
         group = named[key].group
         n[group] += 1
-        n_bytes[group] += stored_bytes(variables[key])
+        n_bytes[group] += sizes[key]
     return [{"group": g, "variables": n[g], "bytes": n_bytes[g]} for g in GROUPS if n[g]]
-
-
-def stored_bytes(variable: Variable) -> int:
-    """What it takes; nothing where its slices are damaged, which reading it will tell."""
-    try:
-        return max(0, variable.nbytes)
-    except FormatError:
-        return 0
 
 
 # -- the records --
@@ -160,28 +153,31 @@ def describe(
 def _tensor(
     variable: Variable, named: Named, notes: list[str], paths: bool = True
 ) -> dict[str, Any]:
-    path = {"object_path": named.object_path} if paths else {}
-    out = {"name": named.name, **path, "group": named.group}
     try:
-        return {**variable.to_dict(), **out}
+        out = variable.to_dict()
     except FormatError as e:  # its slices
         notes.append(one_line(str(e)))
         shape = None if variable.shape is None else list(variable.shape)
-        bare = {"key": variable.key, "dtype": variable.dtype, "shape": shape, "bytes": 0}
-        return {**bare, "shard": None, "offset": None, "crc32c": None, **out}
+        out = {"key": variable.key, "dtype": variable.dtype, "shape": shape, "bytes": 0}
+        out.update(shard=None, offset=None, crc32c=None)
+    out["name"] = named.name
+    if paths:
+        out["object_path"] = named.object_path
+    out["group"] = named.group
+    return out
 
 
 def index_notes(variables: Variables) -> list[str]:
     """What is damaged in the index, in words."""
     if not variables.bundle:
         return []
-    from ..bundle import Summary
+    from ..bundle import problems
 
-    problems = Summary(variables.index).problems
+    found = problems(variables.index)
     name = os.path.basename(variables.bundle.index_file.path)
-    out = [f"{name} {problem}" for problem in problems[:3]]
-    if len(problems) > 3:
-        out.append(f"{name}: {len(problems) - 3} more problems")
+    out = [f"{name} {problem}" for problem in found[:3]]
+    if len(found) > 3:
+        out.append(f"{name}: {len(found) - 3} more problems")
     return out
 
 
@@ -259,7 +255,7 @@ def _shown(variable: Variable) -> tuple[Array | None, str]:
 
 def _is_sound(variable: Variable, notes: list[str]) -> bool | None:
     """Whether its bytes fit their checksums; None for one that is too large to be waited for."""
-    if stored_bytes(variable) > MAX_STATISTICS:
+    if variable.nbytes > MAX_STATISTICS:
         return None
     try:
         variable.check()
@@ -386,8 +382,14 @@ def _string(value: bytes) -> str:
 def list_lines(record: Mapping[str, Any]) -> Iterator[str]:
     """Group by group, the largest tensor first; names, and keys where there is room."""
     yield _title(record)
-    width = min(22, max((len(spec(t)) for t in record["tensors"]), default=0))
-    names = min(34, max((len(printable(t["name"], None)) for t in record["tensors"]), default=0))
+    rows: dict[str, list[tuple[str, str, str, str]]] = {}
+    for tensor in record["tensors"]:
+        key = printable(tensor["key"].removesuffix(SUFFIX), None)
+        row = (size(tensor["bytes"]), spec(tensor), printable(tensor["name"], None), key)
+        rows.setdefault(tensor["group"], []).append(row)
+    every = [row for group in rows.values() for row in group]
+    width = min(22, max((len(row[1]) for row in every), default=0))
+    names = min(34, max((len(row[2]) for row in every), default=0))
     for group in record["groups"]:
         yield ""
         meaning = MEANINGS.get(group["group"])
@@ -395,9 +397,8 @@ def list_lines(record: Mapping[str, Any]) -> Iterator[str]:
             f"{group['group']}   {counted(group['variables'], 'tensor')}, {size(group['bytes'])}"
             + (f"   ({meaning})" if meaning else "")
         )
-        for tensor in record["tensors"]:
-            if tensor["group"] == group["group"]:
-                yield _row(tensor, width, names)
+        for row in rows[group["group"]]:
+            yield _line(*row, width, names)
     yield from _notes(record)
 
 
@@ -425,18 +426,15 @@ def _notes(record: Mapping[str, Any]) -> Iterator[str]:
 
 def spec(tensor: Mapping[str, Any]) -> str:
     shape = tensor["shape"]
-    dims = "..." if shape is None else ", ".join(map(str, shape))
-    return f"{tensor['dtype']}[{dims}]"
+    return f"{tensor['dtype']}{'[...]' if shape is None else shape}"
 
 
-def _row(tensor: Mapping[str, Any], width: int, names: int) -> str:
-    left = f"{size(tensor['bytes']):>11}  {spec(tensor):<{width}}  "
+def _line(n_bytes: str, spec: str, name: str, key: str, width: int, names: int) -> str:
+    left = f"{n_bytes.rjust(11)}  {spec.ljust(width)}  "
     room = max(_WIDTH - len(left), 20)
-    key = printable(tensor["key"].removesuffix(SUFFIX), None)
-    name = printable(tensor["name"], None)
     if not name or name == key:
         return left + cut(key, room)
-    both = f"{name:<{names}}   {key}"
+    both = f"{name.ljust(names)}   {key}"
     return left + (both if len(both) <= room else cut(name, room))
 
 
