@@ -124,7 +124,8 @@ def _allow_more(path: str, descriptor: int | None = None) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (ImportError, OSError, ValueError):
         what = "cannot be opened too: more files than a process may have open here"
-        raise UnsupportedError(path, what, hint="ulimit -n says how many, and allows more") from None
+        hint = "ulimit -n says how many, and allows more"
+        raise UnsupportedError(path, what, hint=hint) from None
 
 
 def pack_pieces(pieces: Iterable[tuple[int, int, int, int]]) -> bytes:

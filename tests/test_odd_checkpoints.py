@@ -12,13 +12,11 @@ from typing import NamedTuple
 
 import pytest
 
-import fastsm
 from fastsm.bundle.opened import Bundle
 
 from .damage import FIXED32, header, shape
 from .oracle import ROOT
 from .tables import Maker, masked_crc, u32
-from .test_retag import contents
 from .wire import delimited, integer, tag
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
