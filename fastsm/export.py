@@ -21,6 +21,7 @@ from .errors import (
     UnsupportedError,
     UsageError,
 )
+from .locate import is_model
 from .model import SavedModel
 from .model import open as open_any
 from .text import Record, counted, printable
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .bundle.variables import Variable, Variables
+    from .model import Checkpoint
 
     Progress = Callable[[int, int], object]
     #: The name that a tensor gets, and the tensor.
@@ -155,6 +157,7 @@ def export_weights(
         model.variables.bundle.check_whole(but=("RESTARTS",))
     warnings: list[str] = []
     chosen = _choose(os.fspath(path), model.variables, names, only, warnings)
+    _check_names(os.fspath(path), {name for name, _ in chosen}, to)
     _check_dtypes(os.fspath(path), chosen, to)
     total = sum(v.nbytes for _, v in chosen)
     write = _write_npz if to == "npz" else _writer_of_safetensors(chosen)
@@ -175,17 +178,28 @@ def _format(out: str, to: str | None) -> str:
     if to is None:
         to = os.path.splitext(out)[1].removeprefix(".")
         if to not in FORMATS:
-            raise UsageError("", f"say in which format: to one of {', '.join(FORMATS)}")
+            problem = "its ending names no format"
+            raise UsageError(out, problem, hint=f"Say which: --to {' or '.join(FORMATS)}")
     if to not in FORMATS:
         raise UsageError("", f"the formats are {', '.join(FORMATS)}, not {printable(to)!r}")
     return to
 
 
-def _check_outside(model: Any, out: str) -> None:
+def _check_outside(model: SavedModel | Checkpoint, out: str) -> None:
+    """Refuse a file in the model, or one of the checkpoint's own."""
+    real = os.path.realpath(out)
     if isinstance(model, SavedModel):
-        folder = os.path.join(os.path.realpath(model.folder), "")
-        if os.path.realpath(out).startswith(folder):
-            raise RefusedError(out, f"lies inside the model {printable(model.path, None)}")
+        folder = model.folder
+    else:
+        bundle = model.variables.bundle
+        mine = [bundle.index_file.path, *map(bundle.shard_path, bundle.index.shards())]
+        if real in map(os.path.realpath, mine):
+            raise RefusedError(out, f"is a file of the checkpoint {printable(model.path, None)}")
+        folder = os.path.dirname(os.path.realpath(bundle.folder))
+        if not is_model(folder):
+            return
+    if real.startswith(os.path.join(os.path.realpath(folder), "")):
+        raise RefusedError(out, f"lies inside the model {printable(folder, None)}")
 
 
 def _choose(
@@ -228,6 +242,19 @@ def _object_names(variables: Variables, warnings: list[str]) -> dict[str, str]:
         for name in {paths.get(key, ""), key}:
             taken[name] = taken.get(name, 0) + 1
     return {key: name for key, name in paths.items() if name and taken.get(name) == 1}
+
+
+def _check_names(path: str, names: set[str], to: str) -> None:
+    """Refuse names under which the format's readers find something else."""
+    problem = None
+    if to == "safetensors" and "__metadata__" in names:
+        problem = 'safetensors keeps the name "__metadata__" for itself'
+    elif to == "npz":  # which ends names in .npy, and finds them with the ending and without
+        twice = next((name for name in sorted(names) if f"{name}.npy" in names), None)
+        if twice is not None:
+            problem = f'numpy takes "{printable(twice)}.npy" for "{printable(twice)}"'
+    if problem is not None:
+        raise UnsupportedError(path, problem, hint="--only leaves one out")
 
 
 def _check_dtypes(path: str, chosen: Named, to: str) -> None:

@@ -169,7 +169,7 @@ def test_the_file_has_the_mode_of_any_new_one(to: str, tmp_path: Path) -> None:
 
 
 def test_calls_that_are_wrong(tmp_path: Path) -> None:
-    with pytest.raises(fastsm.UsageError, match="say in which format: to one of npz, safetensors"):
+    with pytest.raises(fastsm.UsageError, match="its ending names no format"):
         fastsm.export_weights(RANKER, tmp_path / "w")
     with pytest.raises(fastsm.UsageError, match="the formats are npz, safetensors, not 'hdf5'"):
         fastsm.export_weights(RANKER, tmp_path / "w", to="hdf5")
@@ -247,3 +247,20 @@ def test_a_damaged_index_is_no_smaller_checkpoint(model_copy: ModelFactory, tmp_
         fastsm.export_weights(path, tmp_path / "w.npz")
     assert str(e.value) == f"{index}: holds a block whose checksum does not match (byte 0)"
     assert not (tmp_path / "w.npz").exists()
+
+
+def test_the_files_of_a_checkpoint_stay(tmp_path: Path) -> None:
+    model = Path(shutil.copytree(RANKER, tmp_path / "model"))
+    alone = Path(shutil.copytree(RANKER / "variables", tmp_path / "alone"))
+    prefix, data = "variables", "variables.data-00000-of-00001"
+    (tmp_path / "link.npz").symlink_to(alone / data)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*.*-of-*")}
+    for out in (alone / data, alone / "variables.index", tmp_path / "link.npz"):
+        with pytest.raises(fastsm.RefusedError) as e:
+            fastsm.export_weights(alone / prefix, out, to="npz", force=True)
+        assert str(e.value) == f"{out}: is a file of the checkpoint {alone / prefix}"
+    with pytest.raises(fastsm.RefusedError, match="lies inside the model"):
+        fastsm.export_weights(model / "variables" / prefix, model / "variables" / "w.npz")
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*.*-of-*")} == before
+    fastsm.export_weights(alone / prefix, alone / "w.npz", sync=False)
+    assert len(np.load(alone / "w.npz")) == 6

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
+import fastsm
 from fastsm.bundle.opened import Bundle
 
 from .damage import FIXED32, header, shape
@@ -130,3 +132,45 @@ def test_verify_opens_one_shard_after_the_other(many: Path) -> None:
     done = limited(many.parent, 12, 12, "verify", "model", "--json")
     assert done.returncode == 1  # the graph around it is another's
     assert "shard-unreadable" not in done.stdout and '"shards": 300' in done.stdout
+
+
+# -- names --
+
+
+@pytest.mark.parametrize("to", ["npz", "safetensors"])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        (b"../../a", b"/b", b"a\\b"), (b"a\0", b"a"), (b"A", b"a"), (b"file", b"self", b"f"),
+        (b"\xf0\x9f\x98\x80" * 15_999,), (b"esc\x1b[31m", b"\xff"),
+    ],
+)  # fmt: skip
+def test_names_of_any_kind(to: str, keys: tuple[bytes, ...], tmp_path: Path) -> None:
+    entries = {k: Entry(bytes([i]) * 8, offset=8 * i) for i, k in enumerate(keys)}
+    path = make(tmp_path / "model", entries)
+    result = fastsm.export_weights(path, tmp_path / f"w.{to}", sync=False)
+    read = np.load if to == "npz" else pytest.importorskip("safetensors.numpy").load_file
+    found = read(tmp_path / f"w.{to}")
+    stored = {t.key.encode(errors="surrogateescape"): found[t.name] for t in result.tensors}
+    assert {k: a.tobytes() for k, a in stored.items()} == values(path)
+
+
+@pytest.mark.parametrize(
+    ("to", "keys", "problem"),
+    [
+        ("npz", (b"a", b"a.npy"), 'numpy takes "a.npy" for "a"'),
+        ("safetensors", (b"__metadata__",), 'safetensors keeps the name "__metadata__" for itself'),
+        ("npz", (b"x\xff", b"x\\xff"), 'two variables would have the name "x\\xff"'),
+        ("npz", (b"x" * 16_001,), "a variable's name has more than 16,000 characters"),
+    ],
+)
+def test_names_that_a_reader_would_mistake(
+    to: str, keys: tuple[bytes, ...], problem: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("safetensors")
+    entries = {k: Entry(bytes(8), offset=8 * i) for i, k in enumerate(keys)}
+    path = make(tmp_path / "model", entries)
+    with pytest.raises(fastsm.UnsupportedError) as e:
+        fastsm.export_weights(path, tmp_path / f"w.{to}", sync=False)
+    assert e.value.problem == problem
+    assert os.listdir(tmp_path) == ["model"]
