@@ -60,6 +60,11 @@ MAX_NAME = 16_000
 #: So many bytes of a tensor are held at a time.
 _WINDOW = 1 << 20
 
+#: The safetensors library hands longer tensors to the system as they lie in the mapped file,
+#: and gets an error where that has become shorter meanwhile. Others it copies first, which
+#: would end the process: those are read into memory for it.
+_READ = 64 << 10
+
 
 class Exported(Record):
     """A tensor in the file.
@@ -327,7 +332,7 @@ def _writer_of_safetensors(
         tensors, keep = {}, []
         for name, v in chosen:
             v.check()
-            array = v.raw()
+            array = v.raw() if v.nbytes > _READ else _elements(v)
             keep.append(array)
             tensors[name] = safetensors.TensorSpec(
                 dtype=_INTEGERS.get(v.dtype, v.dtype), shape=list(v.shape or ()),
@@ -344,3 +349,12 @@ def _writer_of_safetensors(
             progress(total, total)
 
     return write
+
+
+def _elements(v: Variable) -> Any:
+    """What `Variable.raw` returns, in memory of its own."""
+    import numpy as np
+
+    if v.dtype == "bool":
+        return v.numpy(copy=True).reshape(-1).view(np.uint8)
+    return np.frombuffer(v.bytes(), np.uint8)

@@ -234,9 +234,12 @@ class SavedModel:
         """
         try:
             return bundle.summary(self.folder)
-        except OSError as e:
+        except (OSError, ValueError) as e:
+            if isinstance(e, FormatError):
+                raise
             path = bundle.index_path(self.folder)
-            raise FormatError(path, f"cannot be read: {e.strerror}") from None
+            words = getattr(e, "strerror", None) or "not a regular file"
+            raise FormatError(path, f"cannot be read: {words}") from None
 
     @property
     def variables(self) -> Variables:
@@ -254,9 +257,8 @@ class SavedModel:
             from .bundle.opened import Bundle
             from .bundle.variables import Variables
 
-            path = bundle.index_path(self.folder)
-            there = os.path.lexists(path)
-            prefix = path.removesuffix(".index")
+            prefix = bundle.index_path(self.folder).removesuffix(".index")
+            there = bundle.has_variables(self.folder)
             self._variables = Variables(Bundle.open(prefix, path=self.path) if there else None)
         return self._variables
 

@@ -80,6 +80,17 @@ def index_path(folder: str) -> str:
     return os.path.join(folder, "variables", "variables.index")
 
 
+def has_variables(folder: str) -> bool:
+    """Whether a SavedModel has an index, or keeps what it has to itself."""
+    try:
+        os.lstat(index_path(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass  # who opens it says why that cannot be done
+    return True
+
+
 def summary(folder: str) -> Summary | None:
     """The variables of the SavedModel in a folder; None when it has no variables.index.
 

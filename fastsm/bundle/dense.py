@@ -201,9 +201,12 @@ def _gathered(
         (contents[which], start * item, (start + n) * item)
         for _, which, start, n in sorted(_stretches(shape, boxes, cut))
     )
-    if content.size <= SMALL:
-        content = from_bytes(content.read(0, content.size))
-    return Dense(content, _core.crc32c_source(content), None, content.size)
+    try:
+        if content.size <= SMALL:
+            content = from_bytes(content.read(0, content.size))
+        return Dense(content, _core.crc32c_source(content), None, content.size)
+    except CoreError as e:
+        raise rewrite.error(parts[0], f"its shard {e}") from None
 
 
 def _strings(

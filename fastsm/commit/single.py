@@ -71,8 +71,9 @@ def _write_new(
         problem = f"needs {size(need)} free in {printable(parent, None)}, {size(free)} there"
         raise CommitError(path, problem, on_disk="old")
     system.make_folder(stage, 0o700)
-    lock = FolderLock(system, stage, path)
+    lock = None
     try:
+        lock = FolderLock(system, stage, path)
         fd = system.create(staged, 0o666)
         # What a new file may be, by the user's umask; a library may make it narrower.
         try:
@@ -89,7 +90,8 @@ def _write_new(
             remove_tree(system, stage)
         except OSError:
             pass  # the next try clears it
-        lock.release()
+        if lock is not None:
+            lock.release()
 
 
 def _check_target(path: str, target: str, force: bool, system: System) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .._core import first_difference
 from ..bundle.rewrite import BundleRewrite
-from ..errors import FormatError
+from ..errors import CoreError, FormatError
 from ..text import Record
 
 TYPE_CHECKING = False
@@ -66,7 +66,10 @@ def dedupe(bundle: Bundle, progress: Callable[[int, int], object] | None = None)
     equal = {}
     for place, row in places.items():
         a, b = rewrite.content(place[0]), rewrite.content(row)
-        equal[place] = first_difference(a, 0, b, 0, a.size) is None
+        try:
+            equal[place] = first_difference(a, 0, b, 0, a.size) is None
+        except CoreError as e:
+            raise rewrite.error(row, f"its bytes cannot be compared: a shard {e}") from None
         done += a.size
         if progress is not None:
             progress(done, total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from ..bundle import index_path
+from ..bundle import has_variables, index_path
 from ..bundle.opened import Bundle
 from ..commit import commit
 from ..errors import RefusedError, UsageError
@@ -113,11 +113,11 @@ def open_model(path: Path) -> SavedModel:
 def open_bundle(model: SavedModel) -> Bundle | None:
     """The variables of the model; None when it has none.
 
-    Raises FormatError when the index is no table.
+    Raises FormatError when the index cannot be read, or is no table.
     """
-    prefix = index_path(model.folder).removesuffix(".index")
-    if not os.path.lexists(prefix + ".index"):
+    if not has_variables(model.folder):
         return None
+    prefix = index_path(model.folder).removesuffix(".index")
     return Bundle.open(prefix, path=model.path)
 
 
@@ -197,7 +197,8 @@ def _fingerprint(plan: Plan, model: SavedModel) -> File | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as e:
-        raise RefusedError(model.path, f"{FINGERPRINT} cannot be read: {e}") from None
+        words = getattr(e, "strerror", None) or "not a regular file"
+        raise RefusedError(model.path, f"{FINGERPRINT} cannot be read: {words}") from None
     plan.read(FINGERPRINT, file)
     return file
 
