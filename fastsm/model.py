@@ -259,7 +259,9 @@ class SavedModel:
 
             prefix = bundle.index_path(self.folder).removesuffix(".index")
             there = bundle.has_variables(self.folder)
-            self._variables = Variables(Bundle.open(prefix, path=self.path) if there else None)
+            opened = Bundle.open(prefix, path=self.path) if there else None
+            graphs = self.meta_graphs
+            self._variables = Variables(opened, lambda: _restored_keys(graphs))
         return self._variables
 
     @property
@@ -304,6 +306,12 @@ class SavedModel:
             "format": self.format,
             "meta_graphs": [g.to_dict() for g in self.meta_graphs],
         }
+
+
+def _restored_keys(graphs: list[MetaGraph]) -> set[bytes] | None:
+    from .graph.restored import restored_keys
+
+    return restored_keys(graphs)
 
 
 class Checkpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,6 +23,7 @@ from .conftest import CorpusEntry, ModelFactory
 from .models import MODELS
 from .oracle import ROOT
 from .test_variables import entry, made
+from .test_verify_model import rewrite
 from .wire import Untidy, delimited, integer, message_type, varint
 
 RANKER = str(ROOT / "examples" / "ranker" / "1")
@@ -79,6 +81,45 @@ def test_a_keras_export_stores_weights_twice(model: ModelFactory) -> None:
 @pytest.mark.parametrize("name", ["partitioned", "train_and_serve_ref"])
 def test_without_an_object_graph_nothing_is_told(name: str, model: ModelFactory) -> None:
     assert {n.group for n in of(model(name)).values()} == {"variables"}
+
+
+def with_extra_key(path: Path) -> Path:
+    """One more tensor in the index, on the bytes of another."""
+
+    def add(entries: dict[bytes, bytes]) -> None:
+        entries[b"nobody/asks"] = entries[min(k for k in entries if not k.startswith(b"\0"))]
+
+    rewrite(path, add)
+    return path
+
+
+@pytest.mark.parametrize("name", ["train_and_serve_ref", "two_signatures", "partitioned"])
+def test_what_no_meta_graph_restores(name: str, model_copy: ModelFactory) -> None:
+    found = of(with_extra_key(model_copy(name)))
+    assert {k for k, n in found.items() if n.group == "unreachable"} == {"nobody/asks"}
+
+
+def test_what_an_unread_restore_may_read_is_not_unreachable(tmp_path: Path) -> None:
+    path = with_extra_key(Path(shutil.copytree(RANKER, tmp_path / "m")))
+    assert of(path)["nobody/asks"].group == "unreachable"
+    graph = path / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes().replace(b"RestoreV2", b"RestoreV3"))
+    assert of(path)["nobody/asks"].group == "variables"
+    # the checkpoint alone: its objects do not lead there
+    assert of(path / "variables" / "variables")["nobody/asks"].group == "unreachable"
+
+
+def test_graphs_are_read_only_for_what_objects_leave_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    monkeypatch.setattr(
+        "fastsm.graph.restored.restored_keys", lambda graphs: read.append(1) or set()
+    )
+    of(Path(RANKER))
+    assert not read
+    found = of(with_extra_key(Path(shutil.copytree(RANKER, tmp_path / "m"))))
+    assert read and found["nobody/asks"].group == "unreachable"
 
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - {"no_meta_graphs"}))

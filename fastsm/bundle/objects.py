@@ -21,8 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .variables import Variables
 
-#: What a tensor is for, in the order in which they are shown. "variables" are those of a
-#: checkpoint without an object graph, which does not tell.
+#: What a tensor is for, in the order in which they are shown. "variables" are those of which
+#: no object tells: all of a checkpoint without an object graph.
 GROUPS = ("weights", "optimizer slots", "doubled", "other", "unreachable", "variables")
 
 WEIGHTS, SLOTS, DOUBLED, OTHER, UNREACHABLE, VARIABLES = GROUPS
@@ -245,12 +245,23 @@ def named(variables: Variables) -> dict[str, Named]:
     - doubled: weights that look the same as others (size, checksum, dtype, shape) and have
       the same name, as Keras 3 exports store each;
     - other: counters, an optimizer's steps and settings, metrics, strings, and variants;
-    - unreachable: tensors that no object holds to which a path leads from the root. Loading
-      by objects reads none of these; loading by name may;
-    - variables: all, where there is no object graph.
+    - unreachable: tensors that no object holds to which a path leads from the root; of a
+      model only if no meta graph restores them either, and that can be told of each;
+    - variables: those of which no object tells.
 
     Raises FormatError where the object graph is damaged.
     """
+    out = _by_objects(variables)
+    untold = [key for key, found in out.items() if found.group in (UNREACHABLE, VARIABLES)]
+    if untold and variables.restored_keys:
+        restored = variables.restored_keys()
+        for key in untold:
+            reaches = restored is None or variables.key_bytes(key) in restored
+            out[key].group = VARIABLES if reaches else UNREACHABLE
+    return out
+
+
+def _by_objects(variables: Variables) -> dict[str, Named]:
     data = variables.object_graph
     if data is None:
         return {key: Named(VARIABLES) for key in variables}

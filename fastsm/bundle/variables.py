@@ -26,7 +26,7 @@ from . import OBJECT_GRAPH_KEY, SLICE_PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     import numpy as np
@@ -632,12 +632,19 @@ class Variables(Mapping[str, Variable]):
     graph in `object_graph`; neither is a key here. A key that is not UTF-8 has its odd
     bytes as surrogates, as file names have in Python.
 
+    Args:
+        restored_keys: What gives the keys that the graphs of a model restore, None where
+            it cannot be told; left out where there is no model around the checkpoint.
+
     Attributes:
         bundle: The checkpoint, or None: a model without variables has none.
     """
 
-    def __init__(self, bundle: Bundle | None) -> None:
+    def __init__(
+        self, bundle: Bundle | None, restored_keys: Callable[[], set[bytes] | None] | None = None
+    ) -> None:
         self.bundle: Bundle = bundle  # type: ignore[assignment]
+        self.restored_keys = restored_keys
         self._rows: dict[bytes, int] | None = None
         self._keys: dict[str, int] | None = None
         self._sizes: dict[str, int] | None = None

@@ -11,18 +11,18 @@ import os
 from .. import _core
 from ..errors import CoreError, FormatError, UnsupportedError
 from ..graph import op_outputs
+from ..graph.nodes import Graph, node_of
 from ..text import count, counted, printable
 from ..views import RESERVED
-from .nodes import Graph, node_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeVar
 
+    from ..graph.nodes import Node
     from ..model import SavedModel
     from ..views import Asset, MetaGraph, TensorInfo
-    from .nodes import Node
     from .report import Report
 
     T = TypeVar("T")

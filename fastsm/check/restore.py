@@ -1,16 +1,14 @@
 """Findings of what a model restores, held against what its bundle has.
 
-Session loaders run the saver's restore op: a RestoreV2 in the main graph (TF1), or in the
-function that it calls (TF2). `tf.saved_model.load` goes by the checkpoint's own object
-graph, matched with the model's by the names of children.
-Source: tensorflow/python/training/saver.py, tensorflow/python/checkpoint/restore.py,
+Session loaders restore what `fastsm.graph.restored` finds. `tf.saved_model.load` goes by
+the checkpoint's own object graph, matched with the model's by the names of children.
+Source: tensorflow/python/checkpoint/restore.py,
 tensorflow/core/protobuf/trackable_object_graph.proto (2.21).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from itertools import islice
 
 from .. import _core, dtypes
 from ..bundle import OBJECT_GRAPH_KEY
@@ -18,25 +16,15 @@ from ..bundle.variables import MAX_OBJECT_GRAPH
 from ..errors import CoreError, FormatError
 from ..text import count, printable
 from .entries import open_shard, shape_words
-from .nodes import CALLS, Graph, node_of, output_of
 from .table import key_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .._core import BundleIndex, ObjectGraph
     from ..bundle.opened import Bundle
+    from ..graph.restored import Wanted
     from ..views import MetaGraph
-    from .nodes import Node
     from .report import Report
-
-    #: (key, DataType or None, shape or None): what something restores.
-    Wanted = tuple[bytes, int | None, tuple[int, ...] | None]
-
-#: So many keys that a graph restores are looked at: a small graph may name the same
-#: constant of keys again and again.
-MAX_WANTED = 1 << 18
 
 
 class Entries:
@@ -65,83 +53,6 @@ class Entries:
         """(DataType, shape) of an entry."""
         dtype, shape, *_ = self._index.entry(self.rows[key])
         return dtype, shape
-
-
-def wanted_by_graph(graph: MetaGraph, nodes: Graph) -> list[Wanted]:
-    """What the session loaders restore, MAX_WANTED at most.
-
-    Raises FormatError where the graph is damaged.
-    """
-    saver = graph.saver
-    if saver is None or not saver.restore_op:
-        return []
-    restore = node_of(saver.restore_op.encode())
-    op = nodes.named([restore]).get(restore)
-    if op is not None and op.op in CALLS:
-        owner = nodes.function(op.function("f"))
-        found = () if owner is None else _restored(nodes, owner, None)
-        return list(islice(found, MAX_WANTED))
-    prefix = node_of(saver.filename_tensor.encode())
-    return list(islice(_restored(nodes, 0, prefix), MAX_WANTED))
-
-
-def _restored(nodes: Graph, owner: int, prefix: bytes | None) -> Iterator[Wanted]:
-    """What the RestoreV2 nodes of a graph or function read from the checkpoint's prefix."""
-    ops = [
-        n for n in nodes.with_ops([b"RestoreV2"], owner)
-        if len(n.inputs) >= 3 and prefix in (None, node_of(n.inputs[0]))
-    ]  # fmt: skip
-    constants = nodes.named({node_of(i) for n in ops for i in n.inputs[1:3]}, owner)
-    shapes = _variable_shapes(nodes, ops) if owner == 0 else {}
-    for n in ops:
-        names, specs = (constants.get(node_of(i)) for i in n.inputs[1:3])
-        if names is None or names.op != b"Const":
-            continue
-        keys = names.strings()
-        slices = specs.strings() if specs is not None and specs.op == b"Const" else []
-        types = n.dtypes("dtypes")
-        for i, key in enumerate(keys):
-            spec = slices[min(i, len(slices) - 1)] if slices else b""
-            shape = _full_shape(spec) if spec else shapes.get((n.name, i))
-            yield key, types[i] if i < len(types) else None, shape
-
-
-def _full_shape(spec: bytes) -> tuple[int, ...] | None:
-    """The whole tensor's shape in ``"6 4 0,2:-"``, or None where there is none."""
-    words = spec.split(b" ")[:-1]
-    if not words or not all(w.isdigit() and len(w) < 19 for w in words):
-        return None
-    return tuple(map(int, words))
-
-
-def _variable_shapes(
-    nodes: Graph, restores: list[Node]
-) -> dict[tuple[bytes, int], tuple[int, ...]]:
-    """(RestoreV2 node, output) -> shape of the variable that it is assigned to, if static."""
-    names = {n.name for n in restores}
-    if not names:
-        return {}
-    through = {}
-    assigned: dict[bytes, tuple[bytes, int]] = {}
-    for n in nodes.with_ops([b"Identity"]):
-        inputs = n.inputs
-        if inputs and node_of(inputs[0]) in names:
-            through[n.name] = (node_of(inputs[0]), output_of(inputs[0]))
-    for n in nodes.with_ops([b"Assign", b"AssignVariableOp"]):
-        inputs = n.inputs
-        if len(inputs) < 2:
-            continue
-        value = node_of(inputs[1])
-        source = (value, output_of(inputs[1])) if value in names else through.get(value)
-        if source:
-            assigned[node_of(inputs[0])] = source
-    out = {}
-    for name, n in nodes.named(assigned).items():
-        if n.op in (b"VariableV2", b"Variable", b"VarHandleOp"):
-            shape = n.shape("shape")
-            if shape is not None and all(d >= 0 for d in shape):
-                out[assigned[name]] = shape
-    return out
 
 
 def check_restored(

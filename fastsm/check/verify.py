@@ -8,6 +8,7 @@ from ..bundle import OBJECT_GRAPH_KEY
 from ..bundle.find import find
 from ..bundle.opened import Bundle
 from ..errors import CoreError, FormatError
+from ..graph.restored import MAX_WANTED, restored
 from ..locate import Located, is_model, locate
 from ..model import SavedModel
 from ..source import File
@@ -23,8 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..graph.nodes import Graph
     from ..views import MetaGraph
-    from .nodes import Graph
 
     Progress = Callable[[int, int], object]
 
@@ -215,7 +216,8 @@ def _check_restored(
     objects: restore.Trackables | None,
 ) -> None:
     index_file = f"{VARIABLES}/{VARIABLES}.index"
-    wanted = damage.guard(lambda: restore.wanted_by_graph(graph, nodes)) or []
+    found = damage.guard(lambda: restored(graph, nodes))
+    wanted = found.wanted if found else []
     if entries is None:
         variables = [key for key, *_ in wanted if key != OBJECT_GRAPH_KEY]
         known = any(f.id in ("index-missing", "index-footer") for f in report.findings)
@@ -234,7 +236,7 @@ def _check_restored(
             place=f"{graph.place}.saver_def.restore_op",
         )  # fmt: skip
     report.count("restored", len(wanted))
-    if len(wanted) >= restore.MAX_WANTED:
+    if len(wanted) >= MAX_WANTED:
         report.skip(f"{graph.place}: what it restores beyond {counted(len(wanted), 'key')}")
     place = f"{graph.place}.saver_def"
     restore.check_restored(report, damage.file, place, wanted, entries, index_file)

@@ -61,7 +61,7 @@ _WIDTH = 80
 MEANINGS = {
     "doubled": "look like weights stored twice",
     "other": "counters, settings, metrics, strings",
-    "unreachable": "no object leads to them",
+    "unreachable": "nothing leads to them",
 }
 
 
