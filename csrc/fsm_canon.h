@@ -16,25 +16,13 @@
 #ifndef FSM_CANON_H
 #define FSM_CANON_H
 
-#include "fsm_cursor.h"
-#include "fsm_farmhash.h"
-#include "fsm_grow.h"
+#include "fsm_map.h"
+#include "fsm_runs.h"
+#include "fsm_sink.h"
 #include "fsm_unit.h"
 
-/* A map of a large message is sorted in memory: 32 bytes an entry, and its keys. */
-#define FSM_MAX_MAP_ENTRIES (UINT32_C(1) << 22)
-#define FSM_MAX_MAP_KEYS (UINT32_C(64) << 20)
-/* Out-of-order runs of fields in one large message; writers make a handful. */
-#define FSM_MAX_RUNS (UINT32_C(1) << 20)
 /* Messages above FSM_UNIT_MAX in one file; 2 GiB of them nested make 2^20. */
 #define FSM_MAX_LARGE (UINT32_C(1) << 22)
-
-typedef struct {
-  fsm_farm hash;
-  uint64_t n; /* bytes written */
-  uint8_t *bytes; /* NULL: hash only */
-  uint64_t capacity;
-} fsm_sink;
 
 typedef struct {
   fsm_cursor cursor;
@@ -43,7 +31,8 @@ typedef struct {
   uint8_t *window; /* FSM_WINDOW bytes */
   uint8_t *joined; /* FSM_UNIT_MAX bytes: a small message of several spans */
   /* Used as stacks: a message drops what it pushed. */
-  fsm_array entries, keys, runs, spans, lengths;
+  fsm_maps maps;
+  fsm_array runs, spans, lengths;
   size_t next_length;
   bool first_pass, mismatch;
   int64_t drift; /* how much longer the prefixes would be that were written so far, were they true */

@@ -35,4 +35,18 @@ static inline fsm_status fsm_array_reserve(fsm_array *a, size_t size, size_t n) 
   return n > SIZE_MAX - a->n ? FSM_E_NOMEM : fsm_grow(&a->items, &a->max, size, a->n + n);
 }
 
+/* Push n items, which are for the caller to fill: *slot is the first. FSM_E_LIMIT when
+ * there would be more than `most`. */
+static inline fsm_status fsm_array_push(fsm_array *a, size_t size, size_t n, size_t most,
+                                        void **slot) {
+  if (n > most || a->n > most - n)
+    return FSM_E_LIMIT;
+  fsm_status s = fsm_array_reserve(a, size, n);
+  if (s)
+    return s;
+  *slot = (uint8_t *)a->items + a->n * size;
+  a->n += n;
+  return FSM_OK;
+}
+
 #endif

@@ -39,6 +39,8 @@ typedef struct {
 
 /* No field number of the schema is as large as this. */
 #define FSM_MAX_NUMBER 64
+/* Where fields sort that the schema does not know: behind every known one. */
+#define FSM_UNKNOWN FSM_MAX_NUMBER
 
 typedef struct {
   const char *name; /* without the package, nested ones with dots */

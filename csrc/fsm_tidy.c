@@ -1,76 +1,44 @@
 #include "fsm_tidy.h"
 
-#include "fsm_grow.h"
-
-struct fsm_tidy_entry {
-  const uint8_t *start; /* of the field */
-  size_t size;
-  fsm_map_key key;
-};
-
 void fsm_tidy_free(fsm_tidy *t) {
-  free(t->entries);
-  free(t->bytes);
+  free(t->entries.items);
+  free(t->bytes.items);
   memset(t, 0, sizeof *t);
 }
 
 /* ---- sorting the entries of one map ---- */
-
-/* A merge sort, bottom up, of a and as many entries of scratch behind it. */
-static void sort(fsm_tidy_entry *a, size_t n) {
-  fsm_tidy_entry *from = a, *to = a + n;
-  for (size_t width = 1; width < n; width *= 2) {
-    for (size_t low = 0; low < n; low += 2 * width) {
-      size_t mid = low + width < n ? low + width : n;
-      size_t high = low + 2 * width < n ? low + 2 * width : n;
-      for (size_t i = low, j = mid, k = low; k < high; k++) {
-        bool left =
-            j == high || (i < mid && fsm_map_key_compare(&from[i].key, &from[j].key) <= 0);
-        to[k] = left ? from[i++] : from[j++];
-      }
-    }
-    fsm_tidy_entry *swap = from;
-    from = to;
-    to = swap;
-  }
-  if (from != a)
-    memcpy(a, from, n * sizeof *a);
-}
 
 /* Sort the entries [run, end) of one map, each canonical. False, and nothing
  * done, when two keys are equal (or memory is short: then fsm_unit says so). */
 static bool sort_run(fsm_tidy *t, const fsm_message_def *entry, uint8_t *run,
                      const uint8_t *end) {
   size_t n = 0, bytes = (size_t)(end - run);
-  void *items;
   for (const uint8_t *p = run; p < end; n++) {
-    items = t->entries;
-    bool room = !fsm_grow(&items, &t->max_entries, sizeof(fsm_tidy_entry), 2 * (n + 1));
-    t->entries = items;
-    if (!room)
+    if (fsm_array_reserve(&t->entries, sizeof(fsm_map_entry), 2 * (n + 1)))
       return false;
-    fsm_tidy_entry *e = &t->entries[n];
+    fsm_map_entry *e = (fsm_map_entry *)t->entries.items + n;
     uint64_t length = 0;
-    e->start = p;
+    e->start = (uint64_t)(p - run);
     while (*p++ & 0x80) { /* the tag */
     }
     (void)fsm_read_varint(&p, end, &length);
-    e->key = fsm_tidy_key(entry, p, p + length);
+    e->key = fsm_map_key_at(entry, p, p + length);
     p += length;
-    e->size = (size_t)(p - e->start);
+    e->end = (uint64_t)(p - run);
   }
-  sort(t->entries, n);
+  fsm_map_entry *entries = t->entries.items;
+  fsm_map_sort(entries, n);
   for (size_t i = 1; i < n; i++)
-    if (fsm_map_key_compare(&t->entries[i - 1].key, &t->entries[i].key) == 0)
+    if (fsm_map_key_compare(&entries[i - 1].key, &entries[i].key) == 0)
       return false;
-  items = t->bytes;
-  bool room = !fsm_grow(&items, &t->max_bytes, 1, bytes);
-  t->bytes = items;
-  if (!room)
+  if (fsm_array_reserve(&t->bytes, 1, bytes))
     return false;
-  memcpy(t->bytes, run, bytes);
-  for (size_t i = 0; i < n; run += t->entries[i++].size)
-    memcpy(run, t->bytes + (t->entries[i].start - (end - bytes)), t->entries[i].size);
+  memcpy(t->bytes.items, run, bytes);
+  for (size_t i = 0; i < n; i++) {
+    size_t size = (size_t)(entries[i].end - entries[i].start);
+    memcpy(run, (const uint8_t *)t->bytes.items + entries[i].start, size);
+    run += size;
+  }
   return true;
 }
 
@@ -187,7 +155,7 @@ const uint8_t *fsm_tidy_message(fsm_tidy *t, const fsm_message_def *m, uint8_t *
     if (stop)
       return stop;
     if (f->flags & FSM_MAP) {
-      fsm_map_key key = fsm_tidy_key(&fsm_schema[f->message], p - value, p);
+      fsm_map_key key = fsm_map_key_at(&fsm_schema[f->message], p - value, p);
       if (f != last)
         run = start;
       else if (fsm_map_key_compare(&previous, &key) >= 0)

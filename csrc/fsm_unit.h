@@ -3,13 +3,14 @@
  * Canonical is what protobuf's C++ deterministic serialiser would write after
  * parsing: fields by number, maps by key, the last duplicate, singular messages
  * merged, repeated scalars packed, defaults dropped, minimal varints, unknown
- * fields last in the order they came. The result is a list of segments, most
- * of them runs of the input itself, so nothing is copied.
+ * fields last in the order they came. The result is a chunk of segments, so nothing
+ * is copied.
  * Source: google/protobuf generated_message_tctable, map_field (27.x), as
  * TensorFlow 2.21 links it; checked against it in the tests. */
 #ifndef FSM_UNIT_H
 #define FSM_UNIT_H
 
+#include "fsm_record.h"
 #include "fsm_tidy.h"
 
 /* The largest message that is put in order in memory; larger ones are streamed.
@@ -18,35 +19,16 @@
 #define FSM_UNIT_MAX (UINT32_C(64) << 10)
 #endif
 
-typedef struct {
-  uint32_t start; /* in the input, or in the literals */
-  uint32_t length;
-  uint32_t next; /* index + 1; 0: the last */
-  bool literal;
-} fsm_segment;
-
-typedef struct fsm_record fsm_record; /* private */
-
 /* Scratch memory, kept from one message to the next. */
 typedef struct {
   uint8_t *base; /* the input */
   fsm_tidy tidy;
-  fsm_record *records;
-  size_t n_records, max_records;
-  fsm_segment *segments;
-  size_t n_segments, max_segments;
-  uint8_t *literals;
-  size_t n_literals, max_literals;
+  fsm_chunks chunks;
+  fsm_records records;
   /* Every field that lies between is known to be canonical in itself. */
   const uint8_t *known_from, *known_to;
   fsm_error error; /* offsets count from the input's first byte */
 } fsm_unit;
-
-typedef struct {
-  uint32_t head, tail; /* segments, index + 1; 0: none */
-  uint32_t size;       /* canonical bytes */
-  bool raw;            /* the input is canonical as it stands; no segments then */
-} fsm_chunk;
 
 void fsm_unit_free(fsm_unit *u);
 
