@@ -268,7 +268,7 @@ def test_findings_are_sorted_and_records(tmp_path: Path) -> None:
     assert report.findings[0].key == "\\x1b[0m\\xff"
     assert report.findings[1].fix == "fastsm repair 'a model' --only restart-array"
     assert json.loads(json.dumps(report.to_dict()))["errors"] == 2
-    assert repr(report) == "<Report a model: 2 errors, 1 warnings, 0 notes>"
+    assert repr(report) == "<Report a model: 2 errors, 1 warning, 0 notes>"
 
 
 def test_alike_findings_are_folded_on_the_screen() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..text import Record, printable, shell
+from ..text import Record, counted, printable, shell
 from .rules import RULES, SEVERITIES, fix
 
 TYPE_CHECKING = False
@@ -141,5 +141,5 @@ class Report(Record):
         }  # fmt: skip
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{self.n(s)} {s}s" for s in SEVERITIES)
+        counts = ", ".join(counted(self.n(s), s) for s in SEVERITIES)
         return f"<Report {printable(self.path)}: {counts}>"
