@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
-    from typing import Any
+    from typing import Any, TypeVar
 
     from ._core import Source
     from .bundle import Summary
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .fingerprint import Fingerprint
     from .fingerprint.hashes import Check
     from .views import Signature
+
+    T = TypeVar("T")
 
 
 def open(path: str | os.PathLike[str]) -> SavedModel | Checkpoint:
@@ -80,7 +82,25 @@ def as_tag_set(tags: str | Iterable[str], path: str = "") -> frozenset[str]:
     return frozenset(tags)
 
 
-class SavedModel:
+class _Closing:
+    """What a ``with`` statement closes at its end."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self: T) -> T:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class SavedModel(_Closing):
     """A SavedModel on disk, read when it is touched.
 
     Attributes:
@@ -276,17 +296,6 @@ class SavedModel:
         self._meta_graphs = None
         self._variables = None
 
-    def __enter__(self) -> SavedModel:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<SavedModel {printable(self.path)}: {self._list_tag_sets()}>"
 
@@ -314,7 +323,7 @@ def _restored_keys(graphs: list[MetaGraph]) -> set[bytes] | None:
     return restored_keys(graphs)
 
 
-class Checkpoint:
+class Checkpoint(_Closing):
     """A checkpoint that no SavedModel is around, read when it is touched.
 
     Attributes:
@@ -347,17 +356,6 @@ class Checkpoint:
     def close(self) -> None:
         """Let go of the files; arrays that lie in them stay."""
         self._variables = None
-
-    def __enter__(self) -> Checkpoint:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Checkpoint {printable(self.prefix)}: {counted(len(self.variables), 'tensor')}>"
