@@ -107,6 +107,19 @@ def test_a_checkpoint_by_prefix_and_by_index(tmp_path: Path) -> None:
         assert "meta_graphs" not in report.checked
 
 
+def test_a_folder_of_checkpoints(tmp_path: Path) -> None:
+    """The newest is checked, the others are named; no verb mends a checkpoint alone."""
+    for i in (1, 2, 3):
+        for file in (ROOT / "examples" / "ranker" / "1" / "variables").iterdir():
+            shutil.copy(file, tmp_path / file.name.replace("variables", f"model-{i}"))
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model-2"')
+    report = fastsm.verify(tmp_path)
+    [note] = report.findings
+    assert (note.id, note.file, note.fix) == ("doubled-weights", "model-2.index", None)
+    assert report.not_checked == ["other checkpoints than model-2: model-1, model-3"]
+    assert fastsm.verify(tmp_path / "model-1").not_checked == []
+
+
 def test_nothing_there_and_no_model(tmp_path: Path) -> None:
     with pytest.raises(fastsm.MissingError):
         fastsm.verify(tmp_path / "nope")

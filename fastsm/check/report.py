@@ -58,12 +58,16 @@ class Report(Record):
         not_checked: What was not looked at, in words: it may be wrong all the same.
         checked: What was looked at: counts by name.
         omitted: How many findings were counted and not kept, by id.
+
+    Args:
+        alone: It is of a checkpoint without a model, which no verb mends.
     """
 
-    __slots__ = ("path", "findings", "not_checked", "checked", "omitted", "_kept")
+    __slots__ = ("path", "findings", "not_checked", "checked", "omitted", "_alone", "_kept")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, alone: bool = False) -> None:
         self.path = path
+        self._alone = alone
         self.findings: list[Finding] = []
         self.not_checked: list[str] = []
         self.checked: dict[str, int] = {}
@@ -98,7 +102,7 @@ class Report(Record):
         f.expected = None if expected is None else str(expected)
         f.seen = None if seen is None else str(seen)
         f.message = message
-        f.fix = fix(rule, shell(self.path))
+        f.fix = None if self._alone else fix(rule, shell(self.path))
         self.findings.append(f)
 
     def count(self, what: str, n: int = 1) -> None:

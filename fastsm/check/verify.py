@@ -65,10 +65,12 @@ def verify(
         >>> [(finding.id, finding.severity) for finding in report.findings]
         [('doubled-weights', 'note')]
     """
-    report = Report(os.fspath(path))
     checkpoint = None if is_model(path) else find(path)
+    report = Report(os.fspath(path), alone=checkpoint is not None)
     if checkpoint is not None:
         _check_checkpoint(report, checkpoint.prefix, quick, progress)
+        if os.path.isdir(path):
+            _skip_others(report, checkpoint.prefix)
     else:
         _check_model(report, locate(path), quick, progress)
     report.sort()
@@ -82,6 +84,16 @@ def _check_checkpoint(
     if bundle is not None:
         file = os.path.basename(prefix) + ".index"
         _objects(report, bundle, restore.Entries(bundle.index), file)
+
+
+def _skip_others(report: Report, prefix: str) -> None:
+    """Of a folder the newest checkpoint was checked: name the others."""
+    folder, base = os.path.split(prefix)
+    others = [n for n in sorted(os.listdir(folder)) if n.endswith(".index")]
+    others = [printable(n.removesuffix(".index")) for n in others if n != base + ".index"]
+    if others:
+        more = f" and {counted(len(others) - 8, 'other')}" if len(others) > 8 else ""
+        report.skip(f"other checkpoints than {printable(base)}: {', '.join(others[:8])}{more}")
 
 
 def _check_model(
