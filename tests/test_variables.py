@@ -170,6 +170,20 @@ def test_partitioned_in_every_dtype(dtype: str, oracle: Oracle, tmp_path: Path) 
     assert unread == (set(how) if cannot else set())
 
 
+@pytest.mark.tensorflow
+def test_variants_are_those_that_tensorflow_restores(oracle: Oracle, tmp_path: Path) -> None:
+    """RestoreV2 makes lists of the bytes, and serialises them anew: to the bytes read here."""
+    keys = oracle.save_variants(tmp_path / "v")
+    variables = of(tmp_path / "v")
+    for key, (shape, content) in oracle.variants(tmp_path / "v", keys).items():
+        value = variables[key].numpy()
+        messages = value.reshape(-1).tolist()
+        lengths = b"".join(varint(len(m)) for m in messages)
+        assert value.shape == shape and content == lengths + b"".join(messages), key
+        variables[key].check()
+    assert variables["several"].numpy().shape == (3,)
+
+
 def test_variants_are_their_messages(model: ModelFactory) -> None:
     variable = fastsm.open(model("tensor_list")).variables["rows/.ATTRIBUTES/VARIABLE_VALUE"]
     value = variable.numpy()[()]

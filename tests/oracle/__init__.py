@@ -252,6 +252,18 @@ class Oracle:
         """
         self._data("save_slices", prefix, dict(how))
 
+    def save_variants(self, prefix: StrPath) -> list[str]:
+        """A checkpoint of tensors of variants; their keys."""
+        return list(self._data("save_variants", prefix))
+
+    def variants(self, prefix: StrPath, keys: Sequence[str]) -> dict[str, tuple[Any, bytes]]:
+        """key -> shape and bytes of tensors of variants that RestoreV2 read.
+
+        The bytes are those of a TensorProto's content: a varint length of each, then each.
+        """
+        rows = self._data("variants", prefix, list(keys))
+        return {k: (tuple(r["shape"]), base64.b64decode(r["content"])) for k, r in rows.items()}
+
     def save_bases(self, folder: StrPath) -> None:
         """The bundles that tests/damage.py damages, a folder each."""
         self._data("save_bases", folder)

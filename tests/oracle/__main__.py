@@ -38,6 +38,8 @@ CALLS = {
     "build": "building:build",
     "save_dtypes": "building:save_dtypes",
     "save_slices": "building:save_slices",
+    "save_variants": "building:save_variants",
+    "variants": "reading:variants",
     "save_bases": "damaged:save_bases",
     "read_all": "damaged:read_all",
     "restore_all": "damaged:restore_all",

@@ -64,6 +64,26 @@ def save_slices(prefix: str, how: dict[str, tuple[str, list[int], list[str]]]) -
     _save(prefix, names, specs, tensors)
 
 
+def save_variants(prefix: str) -> list[str]:
+    """Lists of tensors, alone and several in one tensor; their keys."""
+    lists = {
+        "numbers": _list([[1.0, 2.0], [3.0, 4.0]]),
+        "strings": _list([["a", ""], ["bc", "x" * 300]]),
+        "nothing": tf.raw_ops.EmptyTensorList(
+            element_shape=[2], max_num_elements=-1, element_dtype=tf.float32
+        ),
+        "several": tf.stack([_list([[1.0]]), _list([[2.0], [3.0]]), _list([[4.0]] * 100)]),
+    }
+    _save(prefix, list(lists), [""] * len(lists), list(lists.values()))
+    return list(lists)
+
+
+def _list(rows: list[list[object]]) -> tf.Tensor:
+    return tf.raw_ops.TensorListFromTensor(
+        tensor=tf.constant(rows), element_shape=tf.constant([len(rows[0])])
+    )
+
+
 def _save(prefix: str, names: list[str], specs: list[str], tensors: list[tf.Tensor]) -> None:
     tf.raw_ops.SaveV2(
         prefix=prefix, tensor_names=names, shape_and_slices=specs, tensors=tensors

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import types_pb2
+from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import (
     fingerprint_pb2,
     meta_graph_pb2,
@@ -60,6 +60,27 @@ def _fingerprint_row(serialized: bytes) -> Json:
 def fingerprint64(data: str) -> str:
     hashed = tf.fingerprint(tf.constant([base64.b64decode(data)]), method="farmhash64")
     return str(int.from_bytes(hashed.numpy().tobytes(), "little"))
+
+
+# -- variants ----------------------------------------------------------------------
+
+
+def variants(prefix: str, keys: list[str]) -> dict[str, Json]:
+    """What RestoreV2 makes of tensors of variants, as TensorFlow writes them elsewhere.
+
+    Returns:
+        key -> shape, and content: of the TensorProto that it serialises the tensor to.
+    """
+    tensors = tf.raw_ops.RestoreV2(
+        prefix=prefix, tensor_names=keys, shape_and_slices=[""] * len(keys),
+        dtypes=[tf.variant] * len(keys),
+    )  # fmt: skip
+    out = {}
+    for key, tensor in zip(keys, tensors, strict=True):
+        proto = tensor_pb2.TensorProto.FromString(tf.io.serialize_tensor(tensor).numpy())
+        content = base64.b64encode(proto.tensor_content).decode()
+        out[key] = {"shape": tensor.shape.as_list(), "content": content}
+    return out
 
 
 # -- saved_model.pb ----------------------------------------------------------------
