@@ -246,6 +246,17 @@ def test_what_a_registered_saver_wrote_is_not_unreachable(tmp_path: Path) -> Non
     assert found["custom/a/part"].group == "other"
 
 
+def test_many_savers_and_many_keys(tmp_path: Path) -> None:
+    """Each key is held against one of them, whatever their order and nesting."""
+    names = ["a", "a/b", "b/", "c/d", "ab", *(f"s{i}/" for i in range(3000))]
+    graph = node({str(i): i + 1 for i in range(len(names))})
+    graph += b"".join(node(saver=name) for name in names)
+    keys = ["a", "a/b/c", "b", "b/x", "c/d", "c/", "d", "0", *(f"s{i}/x" for i in range(3000))]
+    found = named(checkpoint(tmp_path, graph, *keys))
+    none = {k for k, n in found.items() if n.group == "unreachable"}
+    assert none == {k for k in keys if not k.startswith(tuple(names))} == {"b", "c/", "d", "0"}
+
+
 def test_counters_are_not_weights(tmp_path: Path) -> None:
     graph = node({"step": 1}) + node(keys={"step": "step"})
     assert named(checkpoint(tmp_path, graph, "step", dtype=3))["step"].group == "other"

@@ -149,6 +149,29 @@ def test_a_folder_that_was_moved(tmp_path: Path) -> None:
     ]
 
 
+def test_one_file_of_a_checkpoint(tmp_path: Path) -> None:
+    put(tmp_path, "m-1")
+    (tmp_path / "m-1.meta").write_bytes(b"")
+    for ending, problem in (
+        (".data-00000-of-00001", "is a file of a checkpoint"),
+        (".data-00001-of-00002", "there is nothing here"),
+        (".meta", "is a file of a checkpoint"),
+        ("/", "there is nothing here"),
+    ):
+        with pytest.raises(MissingError) as caught:
+            fastsm.open(f"{tmp_path}/m-1{ending}")
+        assert str(caught.value) == (
+            f"{tmp_path}/m-1{ending}: {problem}\n  Did you mean {tmp_path}/m-1?"
+        )
+
+
+def test_an_index_that_is_no_file_is_not_one_of_several(tmp_path: Path) -> None:
+    put(tmp_path, "m-1")
+    (tmp_path / "gone.index").symlink_to("nowhere")
+    (tmp_path / "folder.index").mkdir()
+    assert find(tmp_path).prefix == str(tmp_path / "m-1")  # type: ignore[union-attr]
+
+
 def test_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "model-1", "model-2", state='model_checkpoint_path: "model-1"')
     monkeypatch.chdir(tmp_path)

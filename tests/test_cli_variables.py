@@ -103,6 +103,13 @@ def test_one_or_several(run: Any) -> None:
     assert code == 2 and "give one of them" in err
 
 
+def test_an_empty_key_is_no_key(tmp_path: Path, run: Any) -> None:
+    """It is not the name of all those that have none."""
+    made(tmp_path, bytes(16), (b"a", entry(1, (4,), 16)), (b"b", entry(1, (4,), 16)))
+    code, _, err = run(tmp_path / "b", "")
+    assert code == 2 and "KEY is empty" in err
+
+
 def test_values_as_json(tmp_path: Path, run: Any) -> None:
     values = np.array([0, 1.5, np.nan, np.inf, -np.inf, -2], "<f4")
     made(tmp_path, values.tobytes(), (b"a", entry(1, (6,), 24)), (b"c", entry(8, (), 8)))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import fastsm
 from fastsm.bundle.variables import Variable
 from fastsm.bundle.windows import WINDOW, pick, windows
-from fastsm.cli.variables import describe_one
+from fastsm.cli.variables import describe_one, statistics
 from fastsm.errors import FormatError, UnsupportedError
 
 from .conftest import ModelFactory
@@ -195,3 +195,32 @@ def test_progress_of_statistics(
     monkeypatch.setattr("fastsm.cli.progress.Progress.__call__", lambda _, *now: seen.append(now))
     describe_one(fastsm.open(huge(tmp_path, 1, (1 << 20,), 1 << 22)), "a")
     assert seen == [(i * WINDOW, 4 * WINDOW) for i in range(1, 5)]
+
+
+@pytest.mark.parametrize("number", [1, 2, 14, 19])
+def test_statistics_of_what_is_no_number(number: int, tmp_path: Path) -> None:
+    """All but two are infinite or no number; sums go over the top."""
+    dtype = {1: "f4", 2: "f8", 14: "bfloat16", 19: "f2"}[number]
+    import ml_dtypes
+
+    kind = np.dtype(ml_dtypes.bfloat16) if dtype == "bfloat16" else np.dtype(dtype)
+    values = np.array([np.nan, np.inf, -np.inf, 0, 2], kind)
+    variables = made(tmp_path, values.tobytes(), (b"a", entry(number, (5,), values.nbytes)))
+    assert statistics(windows(variables["a"])) == {
+        "min": 0, "max": 2, "mean": 1, "zero": 1, "nan": 1, "inf": 2,
+    }  # fmt: skip
+    nothing = statistics([np.full(3, np.nan, kind)])
+    assert nothing == {"min": None, "max": None, "mean": None, "zero": 0, "nan": 3, "inf": 0}
+    if number == 2:
+        found = statistics([np.full(4, 1e308)])
+        assert found is not None and (found["max"], found["mean"]) == (1e308, np.inf)
+
+
+def test_many_strings_of_many_dimensions_are_not_printed(tmp_path: Path) -> None:
+    n = 2**15
+    data = bytes(n) + b"crc!"
+    made(tmp_path, data, (b"a", entry(7, (2,) * 15, n + 4)), (b"b", entry(7, (n,), n + 4)))
+    record = describe_one(fastsm.open(tmp_path / "b"), "a")
+    assert record["text"] == "(values not shown: the ends of 15 dimensions)"
+    record = describe_one(fastsm.open(tmp_path / "b"), "b")
+    assert record["text"].startswith("[b'', b'', b'', ..., b''")

@@ -46,7 +46,7 @@ def find(name: str | os.PathLike[str]) -> Found | None:
 
     Raises:
         AmbiguousError: A folder of several, none of them named as the newest.
-        MissingError: The one that is named is not there.
+        MissingError: The one that is named is not there, or only one file of it is named.
         UnsupportedError: A checkpoint of the V1 format.
     """
     path = os.fspath(name)
@@ -58,6 +58,10 @@ def find(name: str | os.PathLike[str]) -> Found | None:
         return Found(path.removesuffix(INDEX))
     if os.path.isfile(path + INDEX):
         return Found(path)
+    prefix = _prefix_of(path)
+    if prefix and os.path.isfile(prefix + INDEX):
+        what = "is a file of a checkpoint" if os.path.isfile(path) else "there is nothing here"
+        raise MissingError(path, what, hint=f"Did you mean {printable(prefix)}?")
     if _is_v1(path):
         raise UnsupportedError(
             path,
@@ -65,6 +69,16 @@ def find(name: str | os.PathLike[str]) -> Found | None:
             hint="TensorFlow reads it: restore it with tf.compat.v1.train.Saver, and save it anew.",
         )
     return None
+
+
+def _prefix_of(path: str) -> str:
+    """The prefix whose shard or ``.meta`` a path names, or to which a slash was added; or ""."""
+    if path.endswith("/"):
+        return path.rstrip("/")
+    if path.endswith(".meta"):
+        return path.removesuffix(".meta")
+    prefix, data, rest = path.rpartition(".data-")
+    return prefix if data and rest.replace("-of-", "").isdigit() else ""
 
 
 def _is_v1(path: str) -> bool:
@@ -94,6 +108,7 @@ def _in_folder(folder: str) -> Found | None:
         names = sorted(n for n in os.listdir(folder) if n.endswith(INDEX) and n != INDEX)
     except OSError:
         return None
+    names = [n for n in names if os.path.isfile(os.path.join(folder, n))] or names
     prefixes = [n.removesuffix(INDEX) for n in names]
     named = _newest(folder)
     if named is not None:

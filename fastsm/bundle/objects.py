@@ -19,6 +19,8 @@ from . import OBJECT_GRAPH_KEY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .variables import Variables
 
 #: What a tensor is for, in the order in which they are shown. "variables" are those of which
@@ -266,35 +268,46 @@ def _by_objects(variables: Variables) -> dict[str, Named]:
     if data is None:
         return {key: Named(VARIABLES) for key in variables}
     graph = CheckpointGraph(data, variables.bundle.path)
-    said: dict[str, Named] = {}
+    said: dict[str, tuple[int, str]] = {}
     for node, _, full_name, key in graph.tables.values:
-        if key and (key not in said or said[key].group == UNREACHABLE):
-            said[key] = Named(graph.group(node), full_name, graph, node)
-    savers = tuple({name for i, name in graph.tables.savers if name and graph.reaches(i)})
+        if key and (key not in said or not graph.reaches(said[key][0])):
+            said[key] = (node, full_name)
+    savers = _shortest(name for i, name in graph.tables.savers if name and graph.reaches(i))
     out: dict[str, Named] = {}
     others = _others(variables.index)
     for key, row in variables.rows().items():
         found = said.get(key) or _of_table(said, key)
         if found is None:
-            by_saver = bool(savers) and key.startswith(savers)
-            found = Named(OTHER if by_saver else UNREACHABLE)
-        elif found.group == WEIGHTS and row in others:
-            found.group = OTHER
-        out[key] = found
+            by_saver = key.startswith(savers[bisect_right(savers, key) - 1]) if savers else False
+            out[key] = Named(OTHER if by_saver else UNREACHABLE)
+            continue
+        node, name = found
+        group = graph.group(node)
+        if group == WEIGHTS and (row in others or key not in said):
+            group = OTHER
+        out[key] = Named(group, name, graph, node)
     _mark_doubled(variables, out)
     return out
 
 
-def _of_table(said: dict[str, Named], key: str) -> Named | None:
+def _shortest(names: Iterable[str]) -> list[str]:
+    """Names of which none begins with another one, sorted: if a key begins with one of them,
+    then with the last one that is not behind the key."""
+    out: list[str] = []
+    for name in sorted(set(names)):
+        if not out or not name.startswith(out[-1]):
+            out.append(name)
+    return out
+
+
+def _of_table(said: dict[str, tuple[int, str]], key: str) -> tuple[int, str] | None:
     """A lookup table is saved as two tensors, and the graph names it once.
 
     Source: tensorflow/python/ops/lookup_ops.py MutableHashTable._Saveable.
     """
     for ending in ("-keys", "-values"):
-        table = said.get(key.removesuffix(ending)) if key.endswith(ending) else None
-        if table:
-            group = OTHER if table.group == WEIGHTS else table.group
-            return Named(group, table.name, table._graph, table._node)
+        if key.endswith(ending):
+            return said.get(key.removesuffix(ending))
     return None
 
 

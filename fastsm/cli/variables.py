@@ -200,10 +200,7 @@ def describe_one(model: SavedModel | Checkpoint, word: str) -> dict[str, Any]:
     record["checksum_ok"] = _is_sound(variable, notes)
     record["statistics"] = record["values"] = None
     if variable.dtype_number in (STRING, VARIANT):
-        array = variable.numpy() if variable.nbytes <= MAX_OBJECTS else None
-        record["text"] = (
-            _NOT_SHOWN.format(size(variable.nbytes)) if array is None else as_text(array)
-        )
+        array, record["text"] = _shown_objects(variable)
     else:
         if variable.nbytes <= MAX_STATISTICS:
             record["statistics"] = statistics(_counted(variable))
@@ -233,24 +230,42 @@ def _shown(variable: Variable) -> tuple[Array | None, str]:
     """
     from ..bundle.windows import pick
 
-    shape = variable.shape or ()
-    n = 1
-    for dim in shape:
-        n *= dim
-    if n <= MAX_VALUES:
+    ends = _ends(variable.shape or ())
+    if ends is None:
         array = variable.numpy(copy=True)
         return array, as_text(array)
-    # One more than numpy prints: so it sees that there is something to leave out.
-    ends = [
-        list(range(dim)) if dim <= 2 * _EDGE else [*range(_EDGE + 1), *range(dim - _EDGE, dim)]
-        for dim in shape
-    ]
-    n_shown = 1
-    for index in ends:
-        n_shown *= len(index)
-    if n_shown > MAX_VALUES:
-        return None, _NOT_SHOWN.format(f"the ends of {len(shape)} dimensions")
+    if not ends:
+        return None, _NOT_SHOWN.format(f"the ends of {len(variable.shape or ())} dimensions")
     return None, as_text(pick(variable, ends), threshold=0)
+
+
+def _shown_objects(variable: Variable) -> tuple[Array | None, str]:
+    """The strings or variants of a tensor, if there are few enough bytes, and as text."""
+    if variable.nbytes > MAX_OBJECTS:
+        return None, _NOT_SHOWN.format(size(variable.nbytes))
+    ends = _ends(variable.shape or ())
+    array = variable.numpy()
+    if ends == []:
+        return array, _NOT_SHOWN.format(f"the ends of {array.ndim} dimensions")
+    return array, as_text(array)
+
+
+def _ends(shape: tuple[int, ...]) -> list[list[int]] | None:
+    """Of each dimension the indices that are printed, and one more where some are left out.
+
+    None for a tensor of few values, which are all read; none at all where even the ends are
+    too many.
+    """
+    n = n_ends = 1
+    ends = []
+    for dim in shape:
+        some = dim <= 2 * _EDGE
+        ends.append(list(range(dim)) if some else [*range(_EDGE + 1), *range(dim - _EDGE, dim)])
+        n *= dim
+        n_ends *= len(ends[-1])
+    if n <= MAX_VALUES:
+        return None
+    return ends if n_ends <= MAX_VALUES else []
 
 
 def _is_sound(variable: Variable, notes: list[str]) -> bool | None:
@@ -268,11 +283,14 @@ def _is_sound(variable: Variable, notes: list[str]) -> bool | None:
 def which(path: str, variables: Variables, named: Mapping[str, Named], word: str) -> str:
     """The key that a person means.
 
-    Raises MissingError, with what may be meant, and AmbiguousError, listing several.
+    Raises MissingError, with what may be meant, AmbiguousError, listing several, and
+    UsageError for no word at all.
     """
     for key in (word, word + SUFFIX):
         if key in variables:
             return key
+    if not word:
+        raise UsageError(path, "KEY is empty: name a tensor; fastsm variables PATH lists them")
     from ..bundle.objects import DOUBLED
 
     found = [k for k, n in named.items() if k in variables and word in (n.name, n.object_path)]
@@ -304,22 +322,23 @@ def statistics(parts: Iterable[Array]) -> dict[str, Any] | None:
     lowest: list[Any] = []
     highest: list[Any] = []
     total, n, n_nan, n_inf, n_zero = 0.0, 0, 0, 0, 0
-    for array in parts:
-        if array.dtype.kind == "c":
-            return None
-        exact = array.dtype.kind in "iu"
-        part = array if exact else array.astype(np.float64)
-        n += part.size
-        n_zero += part.size - int(np.count_nonzero(part))
-        if not exact:
-            finite = np.isfinite(part)
-            if not finite.all():
+    with np.errstate(all="ignore"):  # sums may overflow
+        for array in parts:
+            if array.dtype.kind == "c":
+                return None
+            part = _comparable(array)
+            n += part.size
+            n_zero += int(np.count_nonzero(part == 0))
+            low, high = part.min(), part.max()
+            if not (np.isfinite(low) and np.isfinite(high)):
                 n_nan += int(np.isnan(part).sum())
                 n_inf += int(np.isinf(part).sum())
-                part = part[finite]
-        if part.size:
-            lowest.append(part.min().item())
-            highest.append(part.max().item())
+                part = part[np.isfinite(part)]
+                if not part.size:
+                    continue
+                low, high = part.min(), part.max()
+            lowest.append(low.item())
+            highest.append(high.item())
             total += float(part.sum(dtype=np.float64))
     n_finite = n - n_nan - n_inf
     if n == 0:
@@ -332,6 +351,15 @@ def statistics(parts: Iterable[Array]) -> dict[str, Any] | None:
         "nan": n_nan,
         "inf": n_inf,
     }
+
+
+def _comparable(array: Array) -> Array:
+    """Numbers of a dtype that numpy computes with by itself, and quickly."""
+    import numpy as np
+
+    if array.dtype.kind == "b":
+        return array.view(np.uint8)
+    return array if array.dtype.kind in "iu" or array.itemsize > 2 else array.astype(np.float32)
 
 
 def plain_values(array: Array) -> Any:
