@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import fastsm
-from fastsm import _core
+from fastsm import _core, workers
 from fastsm.bundle.opened import Bundle
+from fastsm.edit import dedupe as edit
 from fastsm.edit.dedupe import dedupe
 
 from .conftest import CorpusEntry, ModelFactory
@@ -120,6 +121,24 @@ def test_equal_checksums_are_no_proof(ranker: Path) -> None:
         "1 look doubled by size and checksum, and their bytes differ: left alone"
     ]
     assert values(ranker) == before
+
+
+def test_threads_and_pieces_find_the_same(ranker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edit, "JOB", 64)
+    monkeypatch.setattr(workers, "THREADED", 0)
+    monkeypatch.setattr(workers, "cpus", lambda: 4)
+    told: list[tuple[int, int]] = []
+    opened = bundle(ranker)
+    assert len(dedupe(opened, lambda *done: told.append(done)).shared) == 3
+    assert told == sorted(told) and told[-1] == (3360, 3360)
+    for row, _ in opened.index.twins():
+        _, _, _, offset, size, _, _ = opened.index.entry(row)
+        data = ranker / "variables" / "variables.data-00000-of-00001"
+        whole = data.read_bytes()
+        for at in (offset, offset + size // 2, offset + size - 1):
+            data.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            assert dedupe(bundle(ranker)).unequal == [opened.index.key(row)]
+        data.write_bytes(whole)
 
 
 # -- what it refuses --

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import fastsm
+from fastsm import workers
 from fastsm.check import tensors
 from fastsm.check.report import MAX_FINDINGS, Report
 from fastsm.check.rules import RULES, SEVERITIES
@@ -216,8 +217,8 @@ def test_an_interrupt_is_heard(tmp_path: Path) -> None:
 def threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every tensor in pieces of 64 bytes, and four threads for them."""
     monkeypatch.setattr(tensors, "JOB", 64)
-    monkeypatch.setattr(tensors, "THREADED", 0)
-    monkeypatch.setattr(tensors, "_cpus", lambda: 4)
+    monkeypatch.setattr(workers, "THREADED", 0)
+    monkeypatch.setattr(workers, "cpus", lambda: 4)
 
 
 def test_threads_and_pieces_find_the_same(tmp_path: Path, threads: None) -> None:
@@ -244,7 +245,7 @@ def test_without_threads_it_is_read_all_the_same(
 
     path = ranker(tmp_path)
     sound = fastsm.verify(path).to_dict()
-    monkeypatch.setattr(tensors, "start_new_thread", none_left)
+    monkeypatch.setattr(workers, "start_new_thread", none_left)
     assert fastsm.verify(path).to_dict() == sound
 
 

@@ -1,22 +1,20 @@
 """Findings of the bytes of tensors: checksums, strings, variants, bools.
 
-The core reads; here its work is cut into jobs, for as many threads as help. Between jobs
-progress is told and a Ctrl-C is heard.
+The core reads; here its work is cut into jobs.
 """
 
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock, start_new_thread
 
 from .. import _core
 from ..text import count, counted
+from ..workers import JOB, run
 from .entries import open_shard
 from .table import key_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _thread import LockType
     from collections.abc import Callable, Iterable, Iterator
 
     from .._core import Source
@@ -27,19 +25,11 @@ if TYPE_CHECKING:
     Row = tuple[int, int, int, int, int]
     Result = tuple[str | None, int, int, int, int, int, int]
 
-#: Bytes in a job: some milliseconds from a warm cache, a twentieth of a second from disk.
-JOB = 32 << 20
-
 #: Rows in a job.
 JOB_ROWS = 4096
 
 #: Bytes read at a time: with 256 KiB it took 1.2 times as long (1.6 GB, warm, Zen 4).
 WINDOW = 1 << 20
-
-#: Threads help from this many bytes in a shard on; two were 1.9 times as fast as one. More
-#: than a few only wait for memory.
-THREADED = 64 << 20
-MAX_THREADS = 4
 
 #: Entries that overlap may make a small shard long to read: no more than twice over.
 MAX_READ = 2
@@ -136,69 +126,10 @@ def _jobs(rows: Iterable[Row], most: int) -> list[Job]:
 
 
 def _run(source: Source, jobs: list[Job], swapped: bool, told: Callable[[int], None]) -> None:
-    """Do all jobs; a Ctrl-C is heard between two."""
-    done = [0]
-
     def do(job: Job) -> None:
         job.results = _core.check_tensors(source, job.rows, big_endian=swapped, window=WINDOW)
-        done.append(job.n_bytes)
 
-    n_threads = min(len(jobs), MAX_THREADS, _cpus())
-    if n_threads < 2 or sum(job.n_bytes for job in jobs) < THREADED:
-        for job in jobs:
-            do(job)
-            told(sum(done))
-        return
-    _run_threads(n_threads, jobs, do, lambda: told(sum(done)))
-
-
-def _run_threads(
-    n: int, jobs: list[Job], do: Callable[[Job], None], told: Callable[[], None]
-) -> None:
-    left = jobs[::-1]
-    failed: list[BaseException] = []
-    running = []
-
-    def work(ended: LockType) -> None:
-        try:
-            while left:
-                do(left.pop())
-        except IndexError:
-            pass  # another thread took the last one
-        except BaseException as e:
-            failed.append(e)
-        finally:
-            ended.release()
-
-    try:
-        for _ in range(n):
-            ended = allocate_lock()
-            ended.acquire()
-            try:
-                start_new_thread(work, (ended,))
-            except RuntimeError:  # no more to be had: those that run do it all
-                break
-            running.append(ended)
-        if not running:
-            work(ended)
-        while running:
-            if running[-1].acquire(timeout=0.1):
-                running.pop()
-            told()
-    finally:
-        # After a Ctrl-C too, no thread may outlive this: they read a file that will be closed.
-        left.clear()
-        for ended in running:
-            ended.acquire()
-    if failed:
-        raise failed[0]
-
-
-def _cpus() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    run(jobs, do, told)
 
 
 def _results(jobs: list[Job]) -> Iterator[tuple[Row, Result]]:

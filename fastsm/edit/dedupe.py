@@ -9,11 +9,13 @@ from .._core import first_difference
 from ..bundle.rewrite import BundleRewrite
 from ..errors import CoreError, FormatError
 from ..text import Record
+from ..workers import JOB, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .._core import Source
     from ..bundle.opened import Bundle
     from ..bundle.rewrite import Rewritten
 
@@ -57,22 +59,13 @@ def dedupe(bundle: Bundle, progress: Callable[[int, int], object] | None = None)
     twins = index.twins()
     # Some may share bytes already: each place is compared once.
     places = {(first, index.entry(row)[2:4]): row for row, first in twins}
-    for (first, _), row in places.items():
-        rewrite.content(first), rewrite.content(row)  # raises where one is not in its shard
-    total, done = sum(index.entry(row)[4] for row in places.values()), 0
-    if total > rewrite.n_bytes:
+    contents = [
+        (row, rewrite.content(first), rewrite.content(row)) for (first, _), row in places.items()
+    ]  # raises where one is not in its shard
+    if sum(a.size for _, a, _ in contents) > rewrite.n_bytes:
         problem = "tensors overlap: they have more bytes than the shards"
         raise FormatError(bundle.index_file.path, problem)
-    equal = {}
-    for place, row in places.items():
-        a, b = rewrite.content(place[0]), rewrite.content(row)
-        try:
-            equal[place] = first_difference(a, 0, b, 0, a.size) is None
-        except CoreError as e:
-            raise rewrite.error(row, f"its bytes cannot be compared: a shard {e}") from None
-        done += a.size
-        if progress is not None:
-            progress(done, total)
+    equal = dict(zip(places, _compare(rewrite, contents, progress), strict=True))
     pairs: list[tuple[int, int]] = []
     unequal = []
     for row, first in twins:
@@ -83,3 +76,49 @@ def dedupe(bundle: Bundle, progress: Callable[[int, int], object] | None = None)
     rewrite.share(pairs)
     shared = [(index.key(row), index.key(to), index.entry(row)[4]) for row, to in pairs]
     return Dedupe(shared, unequal, rewrite.result())
+
+
+class _Piece:
+    """A stretch of two tensors, to be compared.
+
+    Attributes:
+        pair: Which two: their place in the list.
+        start, n_bytes: The stretch.
+    """
+
+    __slots__ = ("n_bytes", "pair", "start")
+
+    def __init__(self, pair: int, start: int, n_bytes: int) -> None:
+        self.pair = pair
+        self.start = start
+        self.n_bytes = n_bytes
+
+
+def _compare(
+    rewrite: BundleRewrite,
+    contents: list[tuple[int, Source, Source]],
+    progress: Callable[[int, int], object] | None,
+) -> list[bool]:
+    """Whether two tensors have the same bytes: for (row of the second, first, second) each."""
+    pieces = [
+        _Piece(i, start, min(JOB, a.size - start))
+        for i, (_, a, _) in enumerate(contents)
+        for start in range(0, a.size, JOB)
+    ]
+    total = sum(piece.n_bytes for piece in pieces)
+    equal = [True] * len(contents)
+
+    def do(piece: _Piece) -> None:
+        row, a, b = contents[piece.pair]
+        try:
+            if first_difference(a, piece.start, b, piece.start, piece.n_bytes) is not None:
+                equal[piece.pair] = False
+        except CoreError as e:
+            raise rewrite.error(row, f"its bytes cannot be compared: a shard {e}") from None
+
+    def told(done: int) -> None:
+        if progress is not None:
+            progress(done, total)
+
+    run(pieces, do, told)
+    return equal
