@@ -118,7 +118,7 @@ def test_equal_checksums_are_no_proof(ranker: Path) -> None:
     assert len(found.shared) == 2 and found.unequal == [opened.index.key(row)]
     result = fastsm.dedupe(ranker, in_place=True, sync=False)
     assert result.warnings == [
-        "1 look doubled by size and checksum, and their bytes differ: left alone"
+        "1 variable left alone: of another's size and checksum, and of other bytes"
     ]
     assert values(ranker) == before
 
@@ -153,6 +153,9 @@ def test_it_wants_to_be_told_where(ranker: Path) -> None:
     )
     with pytest.raises(fastsm.UsageError, match="out and in_place: one of them"):
         fastsm.dedupe(ranker, out=ranker.parent / "out", in_place=True)
+    for option in ("out", "backup", "receipt"):
+        with pytest.raises(fastsm.UsageError, match=f"--{option}: the path is empty"):
+            fastsm.dedupe(ranker, **{option: ""}, in_place=option != "out")
     assert contents(ranker) == before
 
 

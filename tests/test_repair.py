@@ -153,6 +153,8 @@ def test_an_index_with_other_damage_is_not_written_anew(
 
 
 def test_unknown_rules_are_refused(ranker: Path) -> None:
+    with pytest.raises(fastsm.UsageError, match="only: no rule is named"):
+        fastsm.repair(ranker, only=[], in_place=True)
     with pytest.raises(fastsm.UsageError) as e:
         fastsm.repair(ranker, only=["tensor-checksum"], dry_run=True)
     assert str(e.value) == (

@@ -106,11 +106,14 @@ def commit(
         system: The system calls, for tests.
 
     Raises:
-        UsageError: ``backup`` together with ``out``, or ``link`` without.
+        UsageError: ``backup`` together with ``out``, ``link`` without, or an empty path.
         RefusedError: The model changed since it was opened, a file lies outside it
             through a link, or a destination is not absent or empty, or inside the model.
         CommitError: The disk, or another writer; says which model is there now.
     """
+    for option, path in (("out", out), ("backup", backup), ("receipt", receipt)):
+        if path == "":  # which would be the current folder
+            raise UsageError(plan.path, f"--{option}: the path is empty")
     if out is not None and backup is not None:
         raise UsageError(plan.path, "--out leaves the model as it is: nothing to back up")
     if link and out is None:

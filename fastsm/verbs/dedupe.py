@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..edit.dedupe import dedupe as edit_dedupe
+from ..text import counted
 from .editing import (
     EditResult,
     begin,
@@ -78,7 +79,8 @@ def dedupe(
         after = {"doubled": left, "bytes": edit.new.bytes_after}
         if left:
             plan.warnings.append(
-                f"{left} look doubled by size and checksum, and their bytes differ: left alone"
+                f"{counted(left, 'variable')} left alone: of another's size and checksum, and of "
+                "other bytes"
             )
     done = carry_out(
         plan, out=out, dry_run=dry_run, backup=backup, receipt=receipt, sync=sync, link=link,

@@ -63,7 +63,7 @@ def repair(
         ``before`` and ``after`` count the findings that are mended, by rule.
 
     Raises:
-        UsageError: ``only`` names a rule that nothing mends; or see `dedupe`.
+        UsageError: ``only`` names no rule, or one that nothing mends; or see `dedupe`.
         RefusedError: The index has other damage, which writing it anew would make final.
         FormatError: Slices that should be put together are damaged.
         CommitError: The disk; says which model is there now.
@@ -106,6 +106,8 @@ def _wanted(path: Path, only: str | Iterable[str] | None) -> list[str]:
     if only is None:
         return [rule for rule, mender in MENDERS.items() if not mender.named_only]
     named = [only] if isinstance(only, str) else list(only)
+    if not named:
+        raise UsageError(os.fspath(path), "only: no rule is named")
     for rule in named:
         if rule not in MENDERS:
             raise UsageError(
