@@ -50,10 +50,13 @@ static size_t piece_at(const fsm_src *src, uint64_t offset) {
   return low;
 }
 
+/* macOS refuses to read 2 GiB or more at a time. */
+#define MAX_READ ((size_t)1 << 30)
+
 static fsm_status read_file(int fd, uint64_t origin, uint8_t *to, size_t n,
                             uint64_t offset, fsm_error *e) {
   while (n > 0) {
-    ssize_t got = pread(fd, to, n, (off_t)origin);
+    ssize_t got = pread(fd, to, n < MAX_READ ? n : MAX_READ, (off_t)origin);
     if (got < 0) {
       if (errno == EINTR)
         continue;

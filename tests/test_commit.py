@@ -223,6 +223,13 @@ def test_long_runs(folder: Path, system: System, shift: bytes) -> None:
     assert seen == sorted(seen)
 
 
+def test_a_python_without_copy_file_range(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "copy_file_range", raising=False)
+    test_long_runs(folder, System(), b"")
+
+
 # --- what is staged is looked at ---------------------------------------------------------
 
 

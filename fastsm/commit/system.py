@@ -82,7 +82,8 @@ class System:
 
     def copy(self, from_fd: int, to_fd: int, n: int, offset: int) -> int:
         """Copy in the kernel, to the descriptor's position; how many bytes that were."""
-        if sys.platform != "linux":
+        # Pythons built for old systems, as conda's are, do not have it.
+        if sys.platform != "linux" or not hasattr(os, "copy_file_range"):
             raise OSError(errno.ENOSYS, "no copy_file_range")
         return os.copy_file_range(from_fd, to_fd, n, offset_src=offset)
 
