@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from fastsm.errors import FormatError, UnsupportedError
 
 from .conftest import ModelFactory
 from .oracle import ROOT
+from .tables import masked_crc
 from .test_opened import header, table
 from .test_variables import entry, extents, made, sliced
 
@@ -37,9 +39,37 @@ def test_windows_are_the_values(tmp_path: Path) -> None:
 
 def test_windows_of_slices_come_slice_by_slice(tmp_path: Path) -> None:
     variable = sliced(tmp_path, ((2, 2), 0), ((0, 2), 8))
-    assert [p.tolist() for p in windows(variable)] == [[0, 1], [2, 3]]
+    assert [p.tolist() for p in windows(variable)] == [[0, 1, 2, 3]]
     with pytest.raises(FormatError, match="do not cover"):
         list(windows(sliced(tmp_path, ((0, 2), 0))))
+
+
+def test_windows_go_on_from_slice_to_slice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastsm.bundle.windows.WINDOW", 12)
+    variable = sliced(tmp_path, ((4, 4), 0), ((0, 4), 16), n=8)
+    assert [p.tolist() for p in windows(variable)] == [[0, 1, 2], [3, 4, 5], [6, 7]]
+
+
+def test_many_slices_of_one_tensor(tmp_path: Path) -> None:
+    """Twenty thousand rows: each is looked at a few times, never by all others."""
+    from fastsm import _core
+
+    n = 20_000
+    values = np.arange(n * 2, dtype="<f4").reshape(n, 2)
+    slices = [extents((i, 1), (0, 2)) for i in range(n)]
+    entries = [(b"w", entry(1, (n, 2), 0, slices=slices))]
+    for i in range(n):
+        key = _core.slice_key(b"w", [(i, 1), (0, 2)])
+        crc = masked_crc(values[i].tobytes())
+        entries.append((key, entry(1, (1, 2), 8, offset=8 * i, crc=crc)))
+    made(tmp_path, values.tobytes(), *sorted(entries))
+    start = time.process_time()
+    record = describe_one(fastsm.open(tmp_path / "b"), "w")
+    assert time.process_time() - start < 3
+    assert record["checksum_ok"] is True and record["statistics"]["max"] == 2 * n - 1
+    assert record["text"].startswith("[[0.00000e+00, 1.00000e+00],\n")
 
 
 def test_strings_have_no_windows(model: ModelFactory) -> None:

@@ -301,21 +301,22 @@ class Variable:
         parts: list[tuple[tuple[int, ...], tuple[Any, ...]]] = [(shape, self._entry)]
         if self.is_partitioned:
             parts = [(p.shape, self._all.index.entry(p.row)) for p in self.slices]
+        kind = {STRING: _core.STRING, VARIANT: _core.VARIANT}.get(self.dtype_number, _core.DENSE)
+        rows: dict[int, list[tuple[int, int, int, int, int]]] = {}
         for part, (_, _, shard, offset, n_bytes, crc, _) in parts:
             if self.dtype_number not in (STRING, VARIANT):
                 self._check_size(part, n_bytes)
-            source = self._extent(shard, offset, n_bytes)
-            kind = {STRING: _core.STRING, VARIANT: _core.VARIANT}.get(
-                self.dtype_number, _core.DENSE
-            )
-            row = (offset, n_bytes, _product(part), crc, kind)
-            [(status, _, place, expected, seen, _, _)] = _core.check_tensors(source, [row])
-            if status is not None:
-                raise FormatError(
-                    self._all.bundle.shard_path(shard),
-                    f"{printable(self.key)}: " + _CHECK_WORDS[status].format(expected, seen),
-                    offset=place,
-                )
+            self._extent(shard, offset, n_bytes)
+            rows.setdefault(shard, []).append((offset, n_bytes, _product(part), crc, kind))
+        for shard, of_shard in rows.items():
+            source = self._all.shard(shard)
+            for status, _, place, expected, seen, _, _ in _core.check_tensors(source, of_shard):
+                if status is not None:
+                    raise FormatError(
+                        self._all.bundle.shard_path(shard),
+                        f"{printable(self.key)}: " + _CHECK_WORDS[status].format(expected, seen),
+                        offset=place,
+                    )
 
     # -- how they are read --
 
@@ -745,11 +746,12 @@ class Variables(Mapping[str, Variable]):
         if self._sizes is None:
             sizes = self.index.sizes() if self.bundle else []
             self._sizes = {key: max(0, sizes[row]) for key, row in self.rows().items()}
-            for key in [key for key, n_bytes in self._sizes.items() if not n_bytes]:
-                try:  # empty, or partitioned
-                    self._sizes[key] = max(0, self[key].nbytes)
-                except FormatError:
-                    continue
+            for key, row in self.rows().items():
+                if not sizes[row] and self.index.entry(row)[6]:  # partitioned
+                    try:
+                        self._sizes[key] = max(0, self[key].nbytes)
+                    except FormatError:
+                        continue
         return self._sizes
 
     def by_size(self) -> list[str]:

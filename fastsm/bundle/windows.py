@@ -5,6 +5,8 @@ What maps a file can be killed by whoever cuts it short; what reads it gets an e
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from .variables import BOOL
 
 TYPE_CHECKING = False
@@ -24,23 +26,35 @@ WINDOW = 1 << 20
 def windows(variable: Variable) -> Iterator[Array]:
     """All elements of a tensor of numbers, each once, as flat arrays of WINDOW bytes at most.
 
-    They come in the order in which they are stored: of a partitioned variable slice by slice.
-    Raises as `Variable.numpy` does.
+    They come in the order in which they are stored: of a partitioned variable slice by slice,
+    small ones together. Raises as `Variable.numpy` does.
     """
     import numpy as np
 
     stretches = variable.stretches()
     dtype = variable.numpy_dtype()
-    for extents, shard, offset in stretches:
-        n_bytes = dtype.itemsize
-        for _, length in extents:
-            n_bytes *= length
-        for at in range(0, n_bytes, WINDOW):
-            raw = np.empty(min(WINDOW, n_bytes - at), np.uint8)
-            variable.fill(raw, shard, offset + at)
+    left = sum(_n_bytes(stretch, dtype.itemsize) for stretch in stretches)
+    raw, n = np.empty(min(WINDOW, left), np.uint8), 0
+    for stretch in stretches:
+        _, shard, offset = stretch
+        end = offset + _n_bytes(stretch, dtype.itemsize)
+        while offset < end:
+            some = min(end - offset, raw.size - n)
+            variable.fill(raw[n : n + some], shard, offset)
+            offset, n = offset + some, n + some
+            if n < raw.size:
+                continue
             if variable.dtype_number == BOOL:
                 np.minimum(raw, 1, out=raw)
             yield raw.view(dtype)
+            left -= n
+            raw, n = np.empty(min(WINDOW, left), np.uint8), 0
+
+
+def _n_bytes(stretch: Stretch, item: int) -> int:
+    for _, length in stretch[0]:
+        item *= length
+    return item
 
 
 def pick(variable: Variable, indices: Sequence[Sequence[int]]) -> Array:
@@ -58,10 +72,13 @@ def pick(variable: Variable, indices: Sequence[Sequence[int]]) -> Array:
     whole = np.zeros((*map(len, indices), dtype.itemsize), np.uint8)
     covered = np.zeros(whole.shape[:-1], np.bool_)
     for stretch in stretches:
-        where: list[list[int]] = []
+        where: list[range] = []
         for index, (start, length) in zip(indices, stretch[0], strict=True):
-            where.append([n for n, i in enumerate(index) if start <= i < start + length])
-        if not all(where):
+            chosen = range(bisect_left(index, start), bisect_left(index, start + length))
+            if not chosen:
+                break
+            where.append(chosen)
+        if len(where) < len(indices):
             continue
         region = np.ix_(*where)
         if covered[region].any():

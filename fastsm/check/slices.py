@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: So many slices are looked at, and so many pairs of them held against each other; slices
 #: along one axis need a pair each.
 MAX_SLICES = 1 << 20
-MAX_PAIRS = 5_000_000
+MAX_PAIRS = 1_000_000
 
 #: The DataTypes that TensorFlow puts together from slices: float, double, int32, uint8,
 #: int16, int8, complex64, int64, bool, qint8, quint8, qint32, bfloat16, complex128, int4,

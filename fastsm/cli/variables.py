@@ -193,7 +193,7 @@ def describe_one(model: SavedModel | Checkpoint, word: str) -> dict[str, Any]:
     record: dict[str, Any] = {
         "schema": "fastsm.variables/1",
         "path": model.path,
-        "tensor": {**variable.to_dict(), **_tensor(variable, named[key], notes)},
+        "tensor": _tensor(variable, named[key], notes),
     }
     files = [variables.bundle.shard_name(i) for i in variable.shards]
     record["files"] = files
