@@ -216,17 +216,20 @@ class SavedModel(_Closing):
             raise FormatError(path, f"has {count(source.size)} bytes: no fingerprint has")
         return fingerprints.Fingerprint(Reader(source, path))
 
-    def check_fingerprint(self) -> list[Check]:
+    def check_fingerprint(self, *, known: int | None = None) -> list[Check]:
         """Each hash of fingerprint.pb, stored and computed; empty without one.
 
         Reads all of saved_model.pb, in constant memory.
+
+        Args:
+            known: The checksum of saved_model.pb in canonical order, where it was computed.
         """
         stored = self.fingerprint
         if stored is None:
             return []
         from .fingerprint.hashes import check
 
-        return check(stored, self.reader.source, self.meta_graphs, self._index_source())
+        return check(stored, self.reader.source, self.meta_graphs, self._index_source(), known)
 
     def is_of_index(self, stored: Fingerprint) -> bool:
         """Whether its checkpoint_hash is that of variables.index: cheap, the file is small.

@@ -374,6 +374,17 @@ def test_variables_that_are_not_there(tmp_path: Path) -> None:
 # -- fingerprint.pb --------------------------------------------------------------------
 
 
+def test_a_large_model_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastsm.fingerprint import hashes
+
+    calls = []
+    whole = hashes.checksum
+    monkeypatch.setattr(hashes, "checksum", lambda source: calls.append(1) or whole(source))
+    report = fastsm.verify(example(tmp_path, "ranker"))
+    assert report.ok and report.checked["hashes"] == 5
+    assert len(calls) == 1
+
+
 def test_a_fingerprint_that_is_no_file(tmp_path: Path) -> None:
     path = example(tmp_path, "ranker")
     (path / "fingerprint.pb").unlink()

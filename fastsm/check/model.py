@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 
-from .. import _core
 from ..errors import CoreError, FormatError, UnsupportedError
 from ..graph import op_outputs
 from ..graph.nodes import Graph, node_of
@@ -66,12 +65,16 @@ class Damage:
         self.report.add("model-damaged", self.file, problem, offset=offset, place=place)
 
 
-def check_whole(damage: Damage, model: SavedModel) -> None:
-    """Walk all of saved_model.pb by its schema: every field of every message."""
+def check_whole(damage: Damage, model: SavedModel) -> int | None:
+    """Walk all of saved_model.pb by its schema: every field of every message.
+
+    Returns the hash that comes of it, the fingerprint's checksum; None where it is damaged.
+    """
+    from ..fingerprint.hashes import checksum
+
     source = model.reader.source
-    message = _core.message_id("SavedModel")
-    damage.guard(lambda: _core.Canon().hash(source, message, [(0, source.size)]))
     damage.report.count("model_bytes", source.size)
+    return damage.guard(lambda: checksum(source))
 
 
 def check_graph(report: Report, damage: Damage, graph: MetaGraph) -> Graph | None:
@@ -341,8 +344,14 @@ def check_links(report: Report, folder: str) -> None:
 # -- fingerprint.pb --
 
 
-def check_fingerprint(report: Report, model: SavedModel, quick: bool) -> None:
-    """fingerprint.pb against the files: each hash that can be told by itself."""
+def check_fingerprint(
+    report: Report, model: SavedModel, quick: bool, checksum: int | None
+) -> None:
+    """fingerprint.pb against the files: each hash that can be told by itself.
+
+    Args:
+        checksum: What `check_whole` returned.
+    """
     from ..fingerprint import NAME
 
     try:
@@ -354,7 +363,7 @@ def check_fingerprint(report: Report, model: SavedModel, quick: bool) -> None:
             if not model.is_of_index(stored):
                 _stale(report, NAME, "checkpoint_hash", stored.checkpoint_hash, None)
             return
-        checks = model.check_fingerprint()
+        checks = model.check_fingerprint(known=checksum)
     except (FormatError, UnsupportedError) as e:
         report.add("fingerprint-damaged", NAME, e.problem, offset=e.offset)
         return

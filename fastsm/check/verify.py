@@ -103,8 +103,8 @@ def _check_model(
     model = _open_model(report, located, os.path.lexists(prefix + ".index"))
     bundle = _check_bundle(report, prefix, lambda n: f"{VARIABLES}/{n}", quick, progress)
     if model is not None:
-        _check_agreement(report, model, bundle, quick)
-        models.check_fingerprint(report, model, quick)
+        checksum = _check_agreement(report, model, bundle, quick)
+        models.check_fingerprint(report, model, quick, checksum)
     models.check_links(report, located.folder)
 
 
@@ -188,12 +188,17 @@ def _look_for_shards(report: Report, prefix: str, index_name: str) -> bool:
 
 def _check_agreement(
     report: Report, model: SavedModel, bundle: Bundle | None, quick: bool
-) -> None:
+) -> int | None:
+    """saved_model.pb, and what it names in the bundle and in assets/.
+
+    Returns its checksum, where it was read whole.
+    """
+    checksum = None
     damage = models.Damage(report, model.located.name)
     if quick:
         report.skip(f"{model.located.name}: every field of every message")
     else:
-        models.check_whole(damage, model)
+        checksum = models.check_whole(damage, model)
     entries = None if bundle is None else restore.Entries(bundle.index)
     objects = None
     if bundle is not None and entries is not None:
@@ -204,6 +209,7 @@ def _check_agreement(
         if nodes is not None:
             _check_restored(report, damage, graph, nodes, entries, objects)
     models.check_assets(report, damage, model)
+    return checksum
 
 
 def _objects(

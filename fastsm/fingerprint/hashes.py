@@ -179,7 +179,11 @@ class Check(Record):
 
 
 def check(
-    stored: Fingerprint, source: Source, graphs: list[MetaGraph], index: Source | None
+    stored: Fingerprint,
+    source: Source,
+    graphs: list[MetaGraph],
+    index: Source | None,
+    known: int | None = None,
 ) -> list[Check]:
     """Compute every hash and hold it against the stored one.
 
@@ -188,6 +192,7 @@ def check(
         source: saved_model.pb.
         graphs: Its meta graphs; only the first is hashed by itself.
         index: variables.index, or None.
+        known: What `checksum` gives for the source, where that was computed already.
     """
     if not graphs:
         return [Check(n, stored.hash(i), None, "no meta graph") for i, n in HASHES.items()]
@@ -196,7 +201,7 @@ def check(
     def whole() -> tuple[int, str | None]:
         if stored.covers_graph_only:
             return graph_checksum(first), "of the graph alone, as TensorFlow 2.11 wrote it"
-        value = checksum(source)
+        value = checksum(source) if known is None else known
         if value != stored.saved_model_checksum:
             plain = _core.fingerprint_source(source)
             if plain == stored.saved_model_checksum:
