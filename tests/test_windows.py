@@ -67,9 +67,11 @@ def test_many_slices_of_one_tensor(tmp_path: Path) -> None:
     made(tmp_path, values.tobytes(), *sorted(entries))
     start = time.process_time()
     record = describe_one(fastsm.open(tmp_path / "b"), "w")
-    assert time.process_time() - start < 3
+    assert time.process_time() - start < 5
     assert record["checksum_ok"] is True and record["statistics"]["max"] == 2 * n - 1
-    assert record["text"].startswith("[[0.00000e+00, 1.00000e+00],\n")
+    assert record["text"] == np.array2string(
+        values, max_line_width=78, threshold=100, separator=", "
+    )
 
 
 def test_strings_have_no_windows(model: ModelFactory) -> None:
