@@ -106,14 +106,19 @@ class BundleRewrite:
             name += f" {spec(parts[1])}"
         return FormatError(self.bundle.index_file.path, f"{name}: {problem}")
 
-    def content(self, row: int) -> Source:
-        """The bytes of an entry, as they are stored. Raises FormatError where they are not
-        in their shard."""
+    def place(self, row: int) -> tuple[int, int, int]:
+        """(shard, offset, size) of the bytes of an entry. Raises FormatError where they are
+        not in their shard."""
         _, _, shard, offset, size, _, _ = self.bundle.index.entry(row)
         file = self.bundle.shard(shard)
         if offset < 0 or size < 0 or offset + size > file.identity.size:
             raise self.error(row, _outside(offset + size, file))
-        return slices(file.source(), [(offset, offset + size)])
+        return shard, offset, size
+
+    def content(self, row: int) -> Source:
+        """The bytes of an entry, as they are stored. Raises FormatError as `place` does."""
+        shard, offset, size = self.place(row)
+        return slices(self.bundle.shard(shard).source(), [(offset, offset + size)])
 
     # -- what is asked for --
 
@@ -256,7 +261,7 @@ class BundleRewrite:
         wanted = []
         for row in rows:
             dtype, shape, _, offset, size, crc, _ = self.bundle.index.entry(row)
-            self.content(row)  # raises where the bytes are not there
+            self.place(row)  # raises where the bytes are not there
             n = 1
             for dim in shape or ():
                 n = min(n * max(dim, 0), size + 1)

@@ -15,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .._core import Source
     from ..bundle.opened import Bundle
     from ..bundle.rewrite import Rewritten
 
@@ -59,22 +58,22 @@ def dedupe(bundle: Bundle, progress: Callable[[int, int], object] | None = None)
     twins = index.twins()
     # Some may share bytes already: each place is compared once.
     places = {(first, index.entry(row)[2:4]): row for row, first in twins}
-    contents = [
-        (row, rewrite.content(first), rewrite.content(row)) for (first, _), row in places.items()
-    ]  # raises where one is not in its shard
-    if sum(a.size for _, a, _ in contents) > rewrite.n_bytes:
+    pairs = [(first, row) for (first, _), row in places.items()]
+    for pair in pairs:
+        rewrite.place(pair[0]), rewrite.place(pair[1])  # raises where one is not in its shard
+    if sum(index.entry(row)[4] for _, row in pairs) > rewrite.n_bytes:
         problem = "tensors overlap: they have more bytes than the shards"
         raise FormatError(bundle.index_file.path, problem)
-    equal = dict(zip(places, _compare(rewrite, contents, progress), strict=True))
-    pairs: list[tuple[int, int]] = []
+    equal = dict(zip(places, _compare(rewrite, pairs, progress), strict=True))
+    same: list[tuple[int, int]] = []
     unequal = []
     for row, first in twins:
         if equal[first, index.entry(row)[2:4]]:
-            pairs.append((row, first))
+            same.append((row, first))
         else:
             unequal.append(index.key(row))
-    rewrite.share(pairs)
-    shared = [(index.key(row), index.key(to), index.entry(row)[4]) for row, to in pairs]
+    rewrite.share(same)
+    shared = [(index.key(row), index.key(to), index.entry(row)[4]) for row, to in same]
     return Dedupe(shared, unequal, rewrite.result())
 
 
@@ -96,25 +95,33 @@ class _Piece:
 
 def _compare(
     rewrite: BundleRewrite,
-    contents: list[tuple[int, Source, Source]],
+    pairs: list[tuple[int, int]],
     progress: Callable[[int, int], object] | None,
 ) -> list[bool]:
-    """Whether two tensors have the same bytes: for (row of the second, first, second) each."""
+    """Whether the bytes of two rows are the same, for each pair."""
+    index = rewrite.bundle.index
+    sources = {shard: rewrite.bundle.shard(shard).source() for shard in index.shards()}
+    sizes = [index.entry(row)[4] for _, row in pairs]
     pieces = [
-        _Piece(i, start, min(JOB, a.size - start))
-        for i, (_, a, _) in enumerate(contents)
-        for start in range(0, a.size, JOB)
+        _Piece(i, start, min(JOB, size - start))
+        for i, size in enumerate(sizes)
+        for start in range(0, size, JOB)
     ]
-    total = sum(piece.n_bytes for piece in pieces)
-    equal = [True] * len(contents)
+    total = sum(sizes)
+    equal = [True] * len(pairs)
 
     def do(piece: _Piece) -> None:
-        row, a, b = contents[piece.pair]
+        one, other = pairs[piece.pair]
+        (shard, at), (other_shard, other_at) = index.entry(one)[2:4], index.entry(other)[2:4]
         try:
-            if first_difference(a, piece.start, b, piece.start, piece.n_bytes) is not None:
-                equal[piece.pair] = False
+            differs = first_difference(
+                sources[shard], at + piece.start,
+                sources[other_shard], other_at + piece.start, piece.n_bytes,
+            )  # fmt: skip
         except CoreError as e:
-            raise rewrite.error(row, f"its bytes cannot be compared: a shard {e}") from None
+            raise rewrite.error(other, f"its bytes cannot be compared: a shard {e}") from None
+        if differs is not None:
+            equal[piece.pair] = False
 
     def told(done: int) -> None:
         if progress is not None:
