@@ -19,7 +19,7 @@ import pytest
 import fastsm
 from fastsm import workers
 from fastsm.check import tensors
-from fastsm.check.report import MAX_FINDINGS, Report
+from fastsm.check.report import MAX_FINDINGS, MAX_OF_RULE, Report
 from fastsm.check.rules import RULES, SEVERITIES
 from fastsm.cli import main
 from fastsm.cli.verify import lines
@@ -270,6 +270,10 @@ def test_findings_are_bounded_and_counted() -> None:
     assert len(report.findings) == MAX_FINDINGS + 1
     assert report.n("note") == MAX_FINDINGS + 6 and report.omitted == {"bool-bytes": 5}
     assert report.worst() == "note" and report.ok
+    for i in range(MAX_OF_RULE + 10):
+        report.add("shard-missing", f"shard{i}", "gone")
+    assert report.n("error") == MAX_OF_RULE + 10 and report.omitted["shard-missing"] == 10
+    assert len(report.findings) == MAX_FINDINGS + 1 + MAX_OF_RULE
 
 
 def test_findings_are_sorted_and_records(tmp_path: Path) -> None:
@@ -294,6 +298,12 @@ def test_alike_findings_are_folded_on_the_screen() -> None:
     assert len(screen) < 20
     assert any("and 995 more" in line for line in screen)
     assert len(report.to_dict()["findings"]) == 1000
+    for i in range(1000):
+        report.add("shard-missing", f"shard{i}", "gone")
+    screen = lines(report)
+    assert len(screen) < 40
+    assert any(line.strip() == "and 992 like this in 992 more files; --json lists them"
+               for line in screen)  # fmt: skip
 
 
 def run(*words: str) -> int:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 #: index may spoil a million keys.
 MAX_FINDINGS = 10_000
 
+#: And so many in all files: an index may name a million shards.
+MAX_OF_RULE = 50_000
+
 
 class Finding(Record):
     """One thing that is wrong, or worth knowing.
@@ -54,7 +57,8 @@ class Report(Record):
 
     Attributes:
         path: As the caller named it.
-        findings: By file and offset; of one kind in one file at most MAX_FINDINGS.
+        findings: By file and offset; of one kind in one file at most MAX_FINDINGS,
+            in all files at most MAX_OF_RULE.
         not_checked: What was not looked at, in words: it may be wrong all the same.
         checked: What was looked at: counts by name.
         omitted: How many findings were counted and not kept, by id.
@@ -72,7 +76,7 @@ class Report(Record):
         self.not_checked: list[str] = []
         self.checked: dict[str, int] = {}
         self.omitted: dict[str, int] = {}
-        self._kept: dict[tuple[str, str], int] = {}
+        self._kept: dict[tuple[str, str | None], int] = {}  # None: in all files
 
     def add(
         self,
@@ -88,11 +92,11 @@ class Report(Record):
         seen: object = None,
     ) -> None:
         """Write a finding down; the rule says how grave it is and what mends it."""
-        kept = self._kept.get((rule, file), 0)
-        if kept >= MAX_FINDINGS:
+        in_file, in_all = self._kept.get((rule, file), 0), self._kept.get((rule, None), 0)
+        if in_file >= MAX_FINDINGS or in_all >= MAX_OF_RULE:
             self.omitted[rule] = self.omitted.get(rule, 0) + 1
             return
-        self._kept[rule, file] = kept + 1
+        self._kept[rule, file], self._kept[rule, None] = in_file + 1, in_all + 1
         f = Finding()
         f.id = rule
         f.severity = RULES[rule][0]

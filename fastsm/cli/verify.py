@@ -39,6 +39,9 @@ OPTIONS: list[Option] = [
 #: Of one rule in one file so many findings are printed; --json has them all.
 MAX_ALIKE = 5
 
+#: Of one rule findings in so many files are printed.
+MAX_FILES = 8
+
 
 def run(args: Arguments) -> int:
     if args.fail_on not in SEVERITIES:
@@ -64,19 +67,33 @@ def lines(report: Report, *, quiet: bool = False) -> list[str]:
     """The screen: findings, the gravest first, then what was checked."""
     out = []
     for severity in SEVERITIES[:2] if quiet else SEVERITIES:
-        alike: dict[tuple[str, str], list[Finding]] = {}
+        rules: dict[str, dict[str, list[Finding]]] = {}
         for f in report.findings:
             if f.severity == severity:
-                alike.setdefault((f.id, f.file), []).append(f)
-        for found in alike.values():
-            for f in found[:MAX_ALIKE]:
-                out += _finding(f)
-            more = len(found) - MAX_ALIKE + report.omitted.get(found[0].id, 0)
-            if len(found) > MAX_ALIKE:
-                out.append(f"{'':9}and {count(more)} more like this in the file; --json lists them")
-            if found[0].fix:
-                out.append(f"{'':9}fix: {found[0].fix}")
+                rules.setdefault(f.id, {}).setdefault(f.file, []).append(f)
+        for rule, files in rules.items():
+            out += _findings(list(files.values()), report.omitted.get(rule, 0))
     return out if quiet else out + _summary(report)
+
+
+def _findings(files: list[list[Finding]], n_omitted: int) -> list[str]:
+    """The findings of one rule, in one file after the other."""
+    out = []
+    for found in files[:MAX_FILES]:
+        for f in found[:MAX_ALIKE]:
+            out += _finding(f)
+        if len(found) > MAX_ALIKE:
+            more = count(len(found) - MAX_ALIKE)
+            out.append(f"{'':9}and {more} more like this in the file; --json lists them")
+    if len(files) > MAX_FILES:
+        more = counted(len(files) - MAX_FILES, "more file")
+        n = count(sum(map(len, files[MAX_FILES:])))
+        out.append(f"{'':9}and {n} like this in {more}; --json lists them")
+    if n_omitted:
+        out.append(f"{'':9}and {count(n_omitted)} more that were counted and not kept")
+    if files[0][0].fix:
+        out.append(f"{'':9}fix: {files[0][0].fix}")
+    return out
 
 
 def _finding(f: Finding) -> list[str]:
