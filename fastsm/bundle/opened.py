@@ -40,6 +40,7 @@ class Bundle:
         self.index_file = index_file
         self.index = index
         self._shards: dict[int, File] = {}
+        self._there: list[str] | None = None
 
     @classmethod
     def open(cls, prefix: str, *, path: str | None = None, lenient: bool = True) -> Bundle:
@@ -110,7 +111,12 @@ class Bundle:
         return MissingError(path, f"there is nothing here; {said}, found: {found or 'none'}")
 
     def _shard_files(self) -> list[str]:
-        """The files beside the index that are named as shards of this prefix, sorted."""
+        """The files beside the index that are named as shards of this prefix, sorted.
+
+        Looked up once: a hostile index misses a million.
+        """
+        if self._there is not None:
+            return self._there
         start = os.path.basename(self.prefix) + ".data-"
         out = []
         try:
@@ -121,8 +127,9 @@ class Bundle:
                     if entry.name.startswith(start) and _is_shard(entry.name[len(start) :]):
                         out.append(entry.name)
         except OSError:
-            return []
-        return sorted(out)
+            out = []
+        self._there = sorted(out)
+        return self._there
 
     def stray_shards(self) -> list[str]:
         """Files named as shards of this prefix in which no entry lies, sorted."""
