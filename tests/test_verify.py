@@ -205,6 +205,17 @@ def test_progress_is_told(tmp_path: Path) -> None:
     assert told == sorted(told)
 
 
+def test_a_shard_that_goes_away_meanwhile(model_copy: ModelFactory) -> None:
+    path = model_copy("shards")
+    shards = sorted((path / "variables").glob("*.data-*"))
+
+    def told(done: int, total: int) -> None:
+        shards[-1].unlink(missing_ok=True)
+
+    [error] = [f for f in fastsm.verify(path, progress=told).findings if f.severity == "error"]
+    assert (error.id, error.file) == ("shard-unreadable", f"variables/{shards[-1].name}")
+
+
 def test_an_interrupt_is_heard(tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
