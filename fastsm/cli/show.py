@@ -1,6 +1,6 @@
 """What is in a SavedModel: what wrote it, its files, and each meta graph with its tags,
 signatures, assets and the calls that load it. Reads the outline of saved_model.pb and
-variables.index; loads nothing.
+variables.index; loads nothing. Of a checkpoint: its files, what its tensors are for.
 
 With --all, --tag_set, --signature_def, --list_ops or --dir it prints the exact text of
 TensorFlow's saved_model_cli show instead."""
@@ -35,7 +35,10 @@ EPILOG = """example:
 _CLI = "as saved_model_cli: "
 
 OPTIONS: list[Option] = [
-    (("path",), {"metavar": "PATH", "nargs": "?", "help": "the model's folder"}),
+    (
+        ("path",),
+        {"metavar": "PATH", "nargs": "?", "help": "the model's folder, or a checkpoint's prefix"},
+    ),
     (("--tags",), {"metavar": "SET", "help": 'only this meta graph; "" is the empty set'}),
     (("--signature",), {"metavar": "KEY", "help": "all there is to one signature"}),
     (("--functions",), {"action": "store_true", "help": "list the function library"}),
