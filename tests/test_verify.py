@@ -198,6 +198,22 @@ def test_links_that_lead_out(tmp_path: Path) -> None:
 # -- what it says ----------------------------------------------------------------------
 
 
+def test_a_folder_that_may_not_be_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ranker(tmp_path)
+    (path / "assets").mkdir()
+    listed = os.scandir
+
+    def scandir(folder: str) -> object:
+        if os.fspath(folder).endswith("assets"):
+            raise PermissionError(13, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert fastsm.verify(path).not_checked == ["assets: cannot be listed: Permission denied"]
+
+
 def test_progress_is_told(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     fastsm.verify(ranker(tmp_path), progress=lambda done, total: told.append((done, total)))

@@ -322,7 +322,8 @@ def check_links(report: Report, folder: str) -> None:
         below = pending.pop()
         try:
             listing = list(os.scandir(os.path.join(folder, below)))
-        except OSError:
+        except OSError as e:
+            report.skip(f"{printable(below) or 'the folder'}: cannot be listed: {e.strerror}")
             continue
         for entry in listing:
             left -= 1
