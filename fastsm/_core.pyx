@@ -892,6 +892,14 @@ cdef class BundleIndex:
         return [PyBytes_FromStringAndSize(<char *>self.index.keys + at[i], at[i + 1] - at[i])
                 for i in range(self.index.n_entries)]
 
+    def names(self):
+        """As `keys`, decoded: bytes that are no UTF-8 are surrogates, as in file names."""
+        cdef size_t i
+        cdef uint64_t *at = self.index.key_at
+        return [PyUnicode_DecodeUTF8(<char *>self.index.keys + at[i], at[i + 1] - at[i],
+                                     "surrogateescape")
+                for i in range(self.index.n_entries)]
+
     def value(self, size_t i):
         """The bytes of entry i, a BundleEntryProto, as they are stored."""
         if i >= self.index.n_entries:

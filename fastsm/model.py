@@ -42,8 +42,9 @@ def open(path: str | os.PathLike[str]) -> SavedModel | Checkpoint:
     Nothing but the outline of the file is read; the rest is when it is touched.
 
     Returns:
-        A SavedModel, or for a checkpoint a Checkpoint; a context manager, though nothing is
-        lost by not closing it.
+        A SavedModel, or for a checkpoint a Checkpoint: what is there decides, so a type checker
+        wants an ``isinstance`` before what only one of them has. Both have ``variables``, and
+        are context managers, though nothing is lost by not closing them.
 
     Raises:
         MissingError: Nothing is there.

@@ -96,13 +96,14 @@ class Variable:
     __slots__ = ("_all", "_entry", "_slices", "dtype_number", "key", "row", "shape")
 
     def __init__(self, all: Variables, key: str, row: int) -> None:
+        entry = all.bundle.index.entry(row)
         self._all = all
-        self._entry = all.index.entry(row)
+        self._entry = entry
         self._slices: list[Slice] | None = None
         self.key = key
         self.row = row
-        self.dtype_number: int = self._entry[0]
-        self.shape: tuple[int, ...] | None = self._entry[1]
+        self.dtype_number: int = entry[0]
+        self.shape: tuple[int, ...] | None = entry[1]
 
     # -- what the entry says --
 
@@ -670,17 +671,22 @@ class Variables(Mapping[str, Variable]):
     def rows(self) -> dict[str, int]:
         """The keys, and the row that each has in the index. Not to be changed."""
         if self._keys is None:
+            names = self.index.names() if self.bundle else []
+            slice_prefix, graph = SLICE_PREFIX.decode(), OBJECT_GRAPH_KEY.decode()
             self._keys = {
-                key.decode("utf-8", "surrogateescape"): row
-                for key, row in self._all_rows().items()
-                if key != OBJECT_GRAPH_KEY
-                and not (key.startswith(SLICE_PREFIX) and _core.parse_slice_key(key))
+                name: row
+                for row, name in enumerate(names)
+                if name != graph
+                and not (
+                    name.startswith(slice_prefix) and _core.parse_slice_key(self.key_bytes(name))
+                )
             }
         return self._keys
 
     def __getitem__(self, key: str) -> Variable:
         """The variable with this key. Raises MissingError, with one that may be meant."""
-        row = self.rows().get(key)
+        rows = self._keys
+        row = (self.rows() if rows is None else rows).get(key)
         if row is None:
             raise self._missing(key)
         return Variable(self, key, row)
