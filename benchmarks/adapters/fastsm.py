@@ -10,7 +10,7 @@ from . import Call, crc_call, first_tensor
 FIRST = """
 import sys, fastsm
 x = fastsm.open(sys.argv[1]).variables[sys.argv[2]].numpy()
-print(x[::512, ::512].tobytes().hex())
+print(x.shape, float(x.sum()), x[::512, ::512].tobytes().hex())
 """
 
 #: Keep the weights that W-kept holds, of a model; what later verbs ask of the rewriter.

@@ -18,7 +18,7 @@ for key in reader.get_variable_to_shape_map():
 FIRST = """
 import sys, tensorflow as tf
 x = tf.train.load_checkpoint(sys.argv[1]).get_tensor(sys.argv[2])
-print(x[::512, ::512].tobytes().hex())
+print(x.shape, float(x.sum()), x[::512, ::512].tobytes().hex())
 """
 
 
