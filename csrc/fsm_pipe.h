@@ -10,9 +10,10 @@
 
 #include <pthread.h>
 
-/* As large as the cursor's window; a few, so that neither thread waits for the
- * other's every step, and all of them in the second-level cache. */
-#define FSM_PIPE_SLOT ((size_t)256 << 10)
+/* A few, so that neither thread waits for the other's every step. Copying 1.9 GB
+ * on ext4 with a hash beside it, against cp of it, least of six runs in turn: slots
+ * of 256 KiB 0.92 of its time, 512 KiB 0.91, 1 MiB 0.88. */
+#define FSM_PIPE_SLOT ((size_t)1 << 20)
 #define FSM_PIPE_SLOTS 4
 /* A shorter stretch that does not join the one before is left to the writer:
  * what it skips must be read twice. */

@@ -9,7 +9,6 @@ nothing is written as something else.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 
 from .commit.single import write_new
@@ -31,12 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from .bundle.objects import Named
     from .bundle.variables import Variable, Variables
     from .model import Checkpoint
 
     Progress = Callable[[int, int], object]
     #: The name that a tensor gets, and the tensor.
-    Named = list[tuple[str, Variable]]
+    Chosen = list[tuple[str, Variable]]
 
 FORMATS = ("npz", "safetensors")
 NAMES = ("object", "key")
@@ -100,7 +100,7 @@ class ExportResult(Record):
 
     __slots__ = ("path", "format", "tensors", "bytes", "warnings")
 
-    def __init__(self, path: str, format: str, chosen: Named, warnings: list[str]) -> None:
+    def __init__(self, path: str, format: str, chosen: Chosen, warnings: list[str]) -> None:
         self.path = path
         self.format = format
         self.tensors = [Exported(name, v) for name, v in chosen]
@@ -209,14 +209,17 @@ def _check_outside(model: SavedModel | Checkpoint, out: str) -> None:
 
 def _choose(
     path: str, variables: Variables, names: str, only: str | None, warnings: list[str]
-) -> Named:
+) -> Chosen:
     """The tensors to write and their names, in the order of the index."""
-    found = _object_names(variables, warnings) if names == "object" else {}
+    from .bundle.objects import fits
+
+    named = _named(variables, warnings) if names == "object" or only is not None else {}
+    found = _object_names(variables, named) if names == "object" else {}
     chosen = []
     for key in variables:
         # What is no text has no name in either format; control characters have bad ones.
         name = printable(found.get(key) or key, None)
-        if only is None or any(fnmatch.fnmatchcase(n, only) for n in (name, key)):
+        if only is None or fits(only, key, named.get(key), name):
             chosen.append((name, variables[key]))
     if not chosen:
         what = "there are no variables" if only is None else f"no variable fits {printable(only)!r}"
@@ -231,17 +234,18 @@ def _choose(
     return chosen
 
 
-def _object_names(variables: Variables, warnings: list[str]) -> dict[str, str]:
-    """key -> object path, where there is one and it is nobody else's name."""
-    from .bundle.objects import named
-
-    if not len(variables):
-        return {}
+def _named(variables: Variables, warnings: list[str]) -> dict[str, Named]:
+    """What the object graph says of each tensor; a damaged one says nothing."""
     try:
-        paths = {key: what.object_path for key, what in named(variables).items()}
+        return variables.named
     except FormatError as e:
         warnings.append(f"names are the checkpoint's keys: its object graph {e.problem}")
         return {}
+
+
+def _object_names(variables: Variables, named: dict[str, Named]) -> dict[str, str]:
+    """key -> object path, where there is one and it is nobody else's name."""
+    paths = {key: what.object_path for key, what in named.items()}
     taken: dict[str, int] = {}
     for key in variables:
         for name in {paths.get(key, ""), key}:
@@ -262,7 +266,7 @@ def _check_names(path: str, names: set[str], to: str) -> None:
         raise UnsupportedError(path, problem, hint="--only leaves one out")
 
 
-def _check_dtypes(path: str, chosen: Named, to: str) -> None:
+def _check_dtypes(path: str, chosen: Chosen, to: str) -> None:
     bad = [(name, v.dtype) for name, v in chosen if v.dtype not in _HOLDS[to]]
     if bad:
         name, dtype = bad[0]
@@ -279,7 +283,7 @@ def _check_dtypes(path: str, chosen: Named, to: str) -> None:
 # -- npz --
 
 
-def _write_npz(staged: str, chosen: Named, progress: Progress | None) -> None:
+def _write_npz(staged: str, chosen: Chosen, progress: Progress | None) -> None:
     import zipfile
 
     import numpy as np
@@ -317,8 +321,8 @@ def _parts(v: Variable) -> Iterator[Any]:
 
 
 def _writer_of_safetensors(
-    chosen: Named,
-) -> Callable[[str, Named, Progress | None], None]:
+    chosen: Chosen,
+) -> Callable[[str, Chosen, Progress | None], None]:
     try:
         import safetensors
     except ImportError:
@@ -327,7 +331,7 @@ def _writer_of_safetensors(
             hint="pip install 'fastsm[safetensors]'",
         ) from None  # fmt: skip
 
-    def write(staged: str, chosen: Named, progress: Progress | None) -> None:
+    def write(staged: str, chosen: Chosen, progress: Progress | None) -> None:
         done, total = 0, sum(v.nbytes for _, v in chosen)
         tensors, keep = {}, []
         for name, v in chosen:

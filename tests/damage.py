@@ -298,17 +298,17 @@ def variant_element_checksum(b: Bundle) -> None:
 # -- the shard as a file ---------------------------------------------------------------
 
 
-@case("entry-range", words=("z: bytes 235..239", "the shard ends at 238"))
+@case("entry-range", words="z: the shard ends at 238")
 def data_one_byte_short(b: Bundle) -> None:
     b.data = b.data[:-1]
 
 
-@case("entry-range", words=("i: bytes", "s: bytes", "v: bytes", "z: bytes"))
+@case("entry-range", words=("i: the shard", "s: the shard", "v: the shard", "z: the shard"))
 def data_half(b: Bundle) -> None:
     b.data = b.data[:110]
 
 
-@case("entry-range", words=("a: bytes 0..48", "the shard ends at 0"))
+@case("entry-range", words="a: the shard ends at 0")
 def data_empty(b: Bundle) -> None:
     b.data = b""
 
@@ -793,7 +793,7 @@ def string_size_negative(b: Bundle) -> None:
     b.entry("s", size=-1)
 
 
-@case("entry-range", words="v: bytes")
+@case("entry-range", words="v: the shard ends at 239")
 def variant_size_2_62(b: Bundle) -> None:
     b.entry("v", size=1 << 62)
 
@@ -803,7 +803,7 @@ def offset_negative(b: Bundle) -> None:
     b.entry("a", offset=-8)
 
 
-@case("entry-range", words="b: bytes 200..248; the shard ends at 239")
+@case("entry-range", words="b: the shard ends at 239")
 def offset_past_the_end(b: Bundle) -> None:
     b.entry("b", offset=200)
 

@@ -168,6 +168,18 @@ def test_the_file_has_the_mode_of_any_new_one(to: str, tmp_path: Path) -> None:
     assert (tmp_path / f"w.{to}").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
+@pytest.mark.parametrize("names", ["object", "key"])
+@pytest.mark.parametrize(
+    "pattern", ["taste/*", "_all_variables/[01]", "_all_variables/[01]/.ATTRIBUTES/*"]
+)
+def test_a_pattern_fits_keys_and_names(names: str, pattern: str, tmp_path: Path) -> None:
+    done = fastsm.export_weights(RANKER, tmp_path / "w.npz", names=names, only=pattern)
+    with np.load(tmp_path / "w.npz") as file:
+        shapes = sorted(file[name].shape for name in file.files)
+    assert shapes == ([(4, 8), (4, 8), (8,), (8,)] if pattern == "taste/*" else [(4, 8), (8,)])
+    assert done.warnings == []
+
+
 def test_calls_that_are_wrong(tmp_path: Path) -> None:
     with pytest.raises(fastsm.UsageError, match="its ending names no format"):
         fastsm.export_weights(RANKER, tmp_path / "w")

@@ -78,6 +78,20 @@ class Named(Record):
         return self._graph.path(self._node) if self._graph else ""
 
 
+#: The end of nearly every key, which says nothing.
+#: Source: tensorflow/python/trackable/base.py VARIABLE_VALUE_KEY, OBJECT_ATTRIBUTES_NAME.
+SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def fits(pattern: str, key: str, named: Named | None, *more: str) -> bool:
+    """Whether a shell pattern fits a tensor's key, the key without its end, its name, or one
+    of ``more``."""
+    from fnmatch import fnmatchcase
+
+    names = {key, key.removesuffix(SUFFIX), *more, named.name if named else ""} - {""}
+    return any(fnmatchcase(name, pattern) for name in names)
+
+
 class CheckpointGraph:
     """A TrackableObjectGraph: which objects there are, and what leads to each.
 

@@ -10,6 +10,7 @@ Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc BundleReader (2.21).
 
 from __future__ import annotations
 
+import os
 from _collections_abc import Mapping  # which os has imported already; collections.abc has not
 
 from .. import _core, dtypes
@@ -313,11 +314,14 @@ class Variable:
             source = self._all.shard(shard)
             for status, _, place, expected, seen, _, _ in _core.check_tensors(source, of_shard):
                 if status is not None:
+                    if status == "UNREAD" and expected:
+                        words = f"cannot be read: {os.strerror(expected)}"
+                    else:
+                        words = _CHECK_WORDS[status].format(expected, seen)
                     raise FormatError(
-                        self._all.bundle.shard_path(shard),
-                        f"{printable(self.key)}: " + _CHECK_WORDS[status].format(expected, seen),
+                        self._all.bundle.shard_path(shard), f"{printable(self.key)}: {words}",
                         offset=place,
-                    )
+                    )  # fmt: skip
 
     # -- how they are read --
 
@@ -623,7 +627,7 @@ _CHECK_WORDS = {
     "LENGTH_CRC": "the checksum of the lengths does not match: stored {:#010x}, theirs {:#010x}",
     "ELEMENT_CRC": "a checksum does not match: stored {:#010x}, of the bytes {:#010x}",
     "OUTSIDE": "needs {:,} bytes, the shard has {:,}",
-    "UNREAD": "cannot be read: errno {}",
+    "UNREAD": "its shard became shorter while it was read",
 }
 
 

@@ -265,8 +265,7 @@ def _check_ranges(
             continue
         report.add(
             "entry-range", file,
-            f"{key_words(e.key)}: bytes {count(e.offset)}..{count(e.offset + e.size)}; the shard "
-            f"ends at {count(n_bytes)}",
+            f"{key_words(e.key)}: the shard ends at {count(n_bytes)}",
             offset=e.offset, size=e.size, key=e.key, expected=f"at most {n_bytes}",
             seen=e.offset + e.size,
         )  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from ..bundle.objects import SUFFIX, fits
 from ..errors import AmbiguousError, FormatError, MissingError, UnsupportedError, UsageError
 from ..model import open as open_any
 from ..text import count, counted, one_line, printable, size
@@ -34,9 +35,6 @@ OPTIONS: list[Option] = [
     (("--only",), {"metavar": "GLOB", "help": "those whose key or name fits, as '*kernel'"}),
     (("--keys",), {"action": "store_true", "help": "list by keys, whole, instead of names"}),
 ]
-
-#: What ends the key of nearly every tensor of an object.
-SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 #: More values than this are not printed as JSON.
 MAX_VALUES = 10_000
@@ -124,16 +122,7 @@ def describe(
     named = names(variables, notes)
     keys = variables.by_size()
     if only is not None:
-        import fnmatch
-
-        keys = [
-            key
-            for key in keys
-            if any(
-                fnmatch.fnmatchcase(name, only)
-                for name in (key, key.removesuffix(SUFFIX), named[key].name)
-            )
-        ]
+        keys = [key for key in keys if fits(only, key, named[key])]
         if not keys:
             raise MissingError(model.path, f"no tensor's key or name fits {printable(only)!r}")
     found = groups(variables, named, keys)
