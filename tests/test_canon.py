@@ -381,11 +381,13 @@ def test_unknown_message_has_no_id() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_models(name: str, model: ModelFactory, oracle: Oracle) -> None:
     path = model(name) / "saved_model.pb"
-    if path.exists():
-        agree(oracle, path.read_bytes(), "SavedModel")
+    if not path.exists():
+        pytest.skip("a text model has no bytes to put in order")
+    agree(oracle, path.read_bytes(), "SavedModel")
 
 
 def test_corpus(corpus_model: CorpusEntry, oracle: Oracle) -> None:
     path = corpus_model.path / "saved_model.pb"
-    if path.exists():
-        agree(oracle, path.read_bytes(), "SavedModel")
+    if not path.exists():
+        pytest.skip("a text model has no bytes to put in order")
+    agree(oracle, path.read_bytes(), "SavedModel")

@@ -292,54 +292,49 @@ def leads_out(name: str) -> bool:
     return os.path.isabs(name) or os.path.normpath(name).split("/")[0] == ".."
 
 
-def _files(folder: str) -> Iterator[str]:
-    """The files below a folder, by their paths in it, sorted; links are not followed."""
-    pending, left = [""], MAX_FILES
-    found = []
-    while pending:
-        below = pending.pop()
-        try:
-            listing = list(os.scandir(os.path.join(folder, below)))
-        except OSError:
-            continue
-        for entry in listing:
-            left -= 1
-            if left < 0:
-                return
-            name = f"{below}/{entry.name}" if below else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(name)
-            else:
-                found.append(name)
-    yield from sorted(found)
+def _below(folder: str, skip: Callable[[str], object]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """What lies below a folder, by its path in it; links are not followed.
 
-
-def check_links(report: Report, folder: str) -> None:
-    """Links among the model's files that lead out of its folder."""
-    inside = os.path.realpath(folder) + os.sep
+    Args:
+        skip: Told, in words, what could not be looked at.
+    """
     pending, left = [""], MAX_FILES
     while pending:
         below = pending.pop()
         try:
             listing = list(os.scandir(os.path.join(folder, below)))
         except OSError as e:
-            report.skip(f"{printable(below) or 'the folder'}: cannot be listed: {e.strerror}")
+            skip(f"{printable(below) or 'the folder'}: cannot be listed: {e.strerror}")
             continue
         for entry in listing:
             left -= 1
             if left < 0:
-                report.skip(f"links: the folder has more than {count(MAX_FILES)} files")
+                skip(f"links and unused assets: the folder has more than {count(MAX_FILES)} files")
                 return
             name = f"{below}/{entry.name}" if below else entry.name
-            if entry.is_symlink():
-                target = os.path.realpath(entry.path)
-                if not (target + os.sep).startswith(inside):
-                    report.add(
-                        "link-outside", printable(name),
-                        f"is a link to {printable(target)}", seen=printable(target),
-                    )  # fmt: skip
-            elif entry.is_dir(follow_symlinks=False):
+            yield name, entry
+            if entry.is_dir(follow_symlinks=False):
                 pending.append(name)
+
+
+def _files(folder: str) -> list[str]:
+    """The files below a folder, by their paths in it, sorted. What cannot be looked at is
+    told by `check_links`, which sees all of the model."""
+    entries = _below(folder, lambda words: None)
+    return sorted(name for name, e in entries if not e.is_dir(follow_symlinks=False))
+
+
+def check_links(report: Report, folder: str) -> None:
+    """Links among the model's files that lead out of its folder."""
+    inside = os.path.realpath(folder) + os.sep
+    for name, entry in _below(folder, report.skip):
+        if entry.is_symlink():
+            target = os.path.realpath(entry.path)
+            if not (target + os.sep).startswith(inside):
+                report.add(
+                    "link-outside", printable(name),
+                    f"is a link to {printable(target)}", seen=printable(target),
+                )  # fmt: skip
 
 
 # -- fingerprint.pb --
