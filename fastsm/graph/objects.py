@@ -245,13 +245,12 @@ class ObjectNode:
         kind: A value of KINDS, or None where the file sets none.
     """
 
-    __slots__ = ("_message", "_number", "_span", "_start", "graph", "id", "kind", "place")
+    __slots__ = ("_message", "_number", "_span", "graph", "id", "kind", "place")
 
-    def __init__(self, graph: ObjectGraph, node_id: int, start: int, at: int, end: int) -> None:
+    def __init__(self, graph: ObjectGraph, node_id: int, at: int, end: int) -> None:
         self.graph = graph
         self.id = node_id
         self.place = f"{graph.place}.nodes[{node_id}]"
-        self._start = start
         self._span = (at, end)
         # The Python signature of a function is large, and seldom asked for.
         self._message = graph.reader.parse(
@@ -266,8 +265,7 @@ class ObjectNode:
     @property
     def field(self) -> Field:
         """The whole SavedObject in the file."""
-        (field,) = self.graph.reader.fields([(self._start, self._span[1])], self.place)
-        return field
+        return self.graph.field(self.id)
 
     @property
     def fields(self) -> list[Field]:
@@ -419,27 +417,21 @@ class ObjectNode:
         return self.graph.reader.fields(spans, f"{self.place}.{self.kind}")
 
 
-class ObjectGraph:
-    """A SavedObjectGraph.
+class NodeList:
+    """The nodes of an object graph, a model's or a checkpoint's: where each of them lies.
 
     Attributes:
-        reader, spans: Where it lies; several spans are one message, merged.
+        reader, spans: Where the graph lies; several spans are one message, merged.
         place: ``meta_graphs[0].object_graph_def``, as errors name it.
     """
 
-    __slots__ = ("_functions", "_nodes", "place", "reader", "spans")
+    __slots__ = ("_nodes", "place", "reader", "spans")
 
     def __init__(self, reader: Reader, spans: Spans, place: str) -> None:
         self.reader = reader
         self.spans = spans
         self.place = place
         self._nodes: memoryview | None = None
-        self._functions: dict[str, ConcreteFunction] | None = None
-
-    def __repr__(self) -> str:
-        return f"<ObjectGraph: {len(self)} nodes>"
-
-    # -- nodes --
 
     @property
     def _index(self) -> memoryview:
@@ -462,12 +454,58 @@ class ObjectGraph:
         """The number of nodes."""
         return len(self._index) // 3
 
-    def __getitem__(self, node_id: int) -> ObjectNode:
-        """The node at this position. Raises IndexError where there is none."""
+    def where(self, node_id: int) -> tuple[int, int, int]:
+        """Of the node at this position: its field's start, its payload, its end.
+
+        Raises IndexError where there is none.
+        """
         if not 0 <= node_id < len(self):
             raise IndexError(f"no node {node_id} among {len(self)}")
         index, i = self._index, 3 * node_id
-        return ObjectNode(self, node_id, index[i], index[i + 1], index[i + 2])
+        return index[i], index[i + 1], index[i + 2]
+
+    def field(self, node_id: int) -> Field:
+        """The node at this position, as it stands in the graph."""
+        start, _, end = self.where(node_id)
+        (field,) = self.reader.fields([(start, end)], f"{self.place}.nodes[{node_id}]")
+        return field
+
+    def _each(self, number: int) -> Iterator[Field]:
+        """The length-delimited fields with this number, a few thousand at a time."""
+        for start, end in self.spans:
+            while True:
+                try:
+                    chunk = _core.scan(
+                        self.reader.source, [(start, end)], only=number, most=_CHUNK
+                    )
+                except CoreError as e:
+                    raise self.reader.error(e, self.place) from None
+                for f in chunk:
+                    if f.wire == LEN:
+                        yield f
+                if len(chunk) < _CHUNK:
+                    break
+                start = chunk[-1].end
+
+
+class ObjectGraph(NodeList):
+    """A SavedObjectGraph."""
+
+    __slots__ = ("_functions",)
+
+    def __init__(self, reader: Reader, spans: Spans, place: str) -> None:
+        super().__init__(reader, spans, place)
+        self._functions: dict[str, ConcreteFunction] | None = None
+
+    def __repr__(self) -> str:
+        return f"<ObjectGraph: {len(self)} nodes>"
+
+    # -- nodes --
+
+    def __getitem__(self, node_id: int) -> ObjectNode:
+        """The node at this position. Raises IndexError where there is none."""
+        _, at, end = self.where(node_id)
+        return ObjectNode(self, node_id, at, end)
 
     def __iter__(self) -> Iterator[ObjectNode]:
         for i in range(len(self)):
@@ -551,6 +589,10 @@ class ObjectGraph:
 
     # -- functions --
 
+    def entries(self) -> Iterator[Field]:
+        """The entries of the map concrete_functions, those that a later one hides included."""
+        return self._each(2)
+
     @property
     def concrete_functions(self) -> dict[str, ConcreteFunction]:
         """Name in the function library -> ConcreteFunction, in file order.
@@ -560,7 +602,7 @@ class ObjectGraph:
         if self._functions is None:
             place = f"{self.place}.concrete_functions"
             found: dict[str, ConcreteFunction] = {}
-            for f in self._each(2):
+            for f in self.entries():
                 entry = self.reader.parse(
                     "SavedObjectGraph.ConcreteFunctionsEntry", [(f.at, f.end)], place,
                     located="SavedConcreteFunction",
@@ -570,25 +612,6 @@ class ObjectGraph:
                 found[name] = ConcreteFunction(self.reader, name, f, entry.get(2, []), here)
             self._functions = found
         return self._functions
-
-    # -- helpers --
-
-    def _each(self, number: int) -> Iterator[Field]:
-        """The length-delimited fields with this number, a few thousand at a time."""
-        for start, end in self.spans:
-            while True:
-                try:
-                    chunk = _core.scan(
-                        self.reader.source, [(start, end)], only=number, most=_CHUNK
-                    )
-                except CoreError as e:
-                    raise self.reader.error(e, self.place) from None
-                for f in chunk:
-                    if f.wire == LEN:
-                        yield f
-                if len(chunk) < _CHUNK:
-                    break
-                start = chunk[-1].end
 
 
 def int32(field: Field | None) -> int:
