@@ -33,16 +33,19 @@ if TYPE_CHECKING:
     from .model import SavedModel as SavedModel
     from .model import open as open
     from .verbs.dedupe import dedupe as dedupe
-    from .verbs.editing import EditResult as EditResult
     from .verbs.repair import repair as repair
     from .verbs.retag import retag as retag
+    from .verbs.transaction import Edit as Edit
+    from .verbs.transaction import EditResult as EditResult
+    from .verbs.transaction import edit as edit
     from .verbs.undo import undo as undo
 
 _HOMES = {
     "open": "model", "SavedModel": "model", "Checkpoint": "model",
     "retag": "verbs.retag", "dedupe": "verbs.dedupe", "undo": "verbs.undo",
     "export_weights": "export", "ExportResult": "export",
-    "repair": "verbs.repair", "EditResult": "verbs.editing",
+    "repair": "verbs.repair",
+    **dict.fromkeys(("edit", "Edit", "EditResult"), "verbs.transaction"),
     "verify": "check.verify", "Finding": "check.report", "Report": "check.report",
     **dict.fromkeys(
         ("AmbiguousError", "BackendMissingError", "CommitError", "FastsmError", "FormatError",

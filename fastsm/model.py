@@ -11,12 +11,11 @@ from .errors import (
     CoreError,
     FormatError,
     MissingError,
-    RefusedError,
 )
 from .locate import CHUNKED, Located, is_model, locate
 from .source import LEN, File, Reader
 from .text import count, counted, printable, tag_set
-from .views import MAX_META_GRAPHS, MetaGraph
+from .views import as_tag_set, listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from .bundle.variables import Variables
     from .fingerprint import Fingerprint
     from .fingerprint.hashes import Check
-    from .views import Signature
+    from .views import MetaGraph, Signature
 
     T = TypeVar("T")
 
@@ -68,19 +67,6 @@ def open(path: str | os.PathLike[str]) -> SavedModel | Checkpoint:
         if found:
             return Checkpoint(os.fspath(path), found)
     return SavedModel(locate(path))
-
-
-def as_tag_set(tags: str | Iterable[str], path: str = "") -> frozenset[str]:
-    """``"serve"`` or ``{"serve", "gpu"}`` as a tag set.
-
-    Raises RefusedError for one string with a comma: it could mean one tag or several.
-    """
-    if isinstance(tags, str):
-        if "," in tags:
-            several = "{" + ", ".join(repr(t) for t in tags.split(",")) + "}"
-            raise RefusedError(path, f"{tags!r}: one tag with a comma? pass {several}")
-        return frozenset([tags])
-    return frozenset(tags)
 
 
 class _Closing:
@@ -134,15 +120,12 @@ class SavedModel(_Closing):
 
             what = self._other_kind()
             raise what or truncated(self.reader, e) or self.reader.error(e, "") from None
-        found = [f for f in fields if f.number == 2 and f.wire == LEN]
-        if not found or (fields[0].number, fields[0].wire) == (1, LEN):
+        graphs = listed(self.reader, fields)
+        if not graphs or (fields[0].number, fields[0].wire) == (1, LEN):
             what = self._other_kind()
             if what:
                 raise what
-        if len(found) > MAX_META_GRAPHS:
-            error = CoreError("LIMIT", found[-1].start, MAX_META_GRAPHS, len(found))
-            raise self.reader.error(error, "meta_graphs")
-        self._meta_graphs = [MetaGraph(self.reader, i, f) for i, f in enumerate(found)]
+        self._meta_graphs = graphs
 
     def _other_kind(self) -> FormatError | None:
         from .diagnose import other_kind

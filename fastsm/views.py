@@ -9,7 +9,7 @@ Source: tensorflow/core/protobuf/meta_graph.proto and saved_model.proto (2.21).
 from __future__ import annotations
 
 from . import _core, dtypes
-from .errors import CoreError, FormatError
+from .errors import CoreError, FormatError, RefusedError
 from .source import LEN, VARINT, last, merged
 from .text import Record, printable
 
@@ -41,6 +41,19 @@ PREDICT = "tensorflow/serving/predict"
 #: a file of two bytes for each must not become objects of a thousand.
 MAX_META_GRAPHS = 1000
 MAX_SIGNATURES = 10_000
+
+
+def as_tag_set(tags: str | Iterable[str], path: str = "") -> frozenset[str]:
+    """``"serve"`` or ``{"serve", "gpu"}`` as a tag set.
+
+    Raises RefusedError for one string with a comma: it could mean one tag or several.
+    """
+    if isinstance(tags, str):
+        if "," in tags:
+            several = "{" + ", ".join(repr(t) for t in tags.split(",")) + "}"
+            raise RefusedError(path, f"{tags!r}: one tag with a comma? pass {several}")
+        return frozenset([tags])
+    return frozenset(tags)
 
 
 def map_entries(
@@ -304,6 +317,24 @@ class Saver(Record):
             if version and version.value < 3
             else ("legacy" if not version else str(version.value))
         )
+
+
+def meta_graphs(reader: Reader) -> list[MetaGraph]:
+    """The meta graphs of a SavedModel, in file order.
+
+    Raises FormatError for a file that is damaged, or has more than MAX_META_GRAPHS.
+    """
+    fields = reader.fields([(0, reader.source.size)], "")
+    return listed(reader, fields)
+
+
+def listed(reader: Reader, fields: Iterable[Field]) -> list[MetaGraph]:
+    """`meta_graphs`, from the fields of the SavedModel."""
+    found = [f for f in fields if f.number == 2 and f.wire == LEN]
+    if len(found) > MAX_META_GRAPHS:
+        error = CoreError("LIMIT", found[-1].start, MAX_META_GRAPHS, len(found))
+        raise reader.error(error, "meta_graphs")
+    return [MetaGraph(reader, i, f) for i, f in enumerate(found)]
 
 
 class MetaGraph:

@@ -13,8 +13,9 @@ import pytest
 import fastsm
 from fastsm import _core, workers
 from fastsm.bundle.opened import Bundle
-from fastsm.edit import dedupe as edit
-from fastsm.edit.dedupe import dedupe
+from fastsm.bundle.rewrite import BundleRewrite
+from fastsm.edits import dedupe as edit
+from fastsm.edits.dedupe import share_doubles
 
 from .conftest import CorpusEntry, ModelFactory
 from .crash import FailAt
@@ -114,8 +115,8 @@ def test_equal_checksums_are_no_proof(ranker: Path) -> None:
     damaged[offset] ^= 1
     data.write_bytes(damaged)
     before = values(ranker)
-    found = dedupe(bundle(ranker))
-    assert len(found.shared) == 2 and found.unequal == [opened.index.key(row)]
+    shared, unequal = share_doubles(BundleRewrite(bundle(ranker)))
+    assert len(shared) == 2 and unequal == [opened.index.key(row)]
     result = fastsm.dedupe(ranker, in_place=True, sync=False)
     assert result.warnings == [
         "1 variable left alone: of another's size and checksum, and of other bytes"
@@ -129,7 +130,8 @@ def test_threads_and_pieces_find_the_same(ranker: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(workers, "cpus", lambda: 4)
     told: list[tuple[int, int]] = []
     opened = bundle(ranker)
-    assert len(dedupe(opened, lambda *done: told.append(done)).shared) == 3
+    shared, _ = share_doubles(BundleRewrite(opened), lambda *done: told.append(done))
+    assert len(shared) == 3
     assert told == sorted(told) and told[-1] == (3360, 3360)
     for row, _ in opened.index.twins():
         _, _, _, offset, size, _, _ = opened.index.entry(row)
@@ -137,7 +139,8 @@ def test_threads_and_pieces_find_the_same(ranker: Path, monkeypatch: pytest.Monk
         whole = data.read_bytes()
         for at in (offset, offset + size // 2, offset + size - 1):
             data.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-            assert dedupe(bundle(ranker)).unequal == [opened.index.key(row)]
+            _, unequal = share_doubles(BundleRewrite(bundle(ranker)))
+            assert unequal == [opened.index.key(row)]
         data.write_bytes(whole)
 
 

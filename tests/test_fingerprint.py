@@ -22,7 +22,8 @@ from fastsm.fingerprint import (
     Fingerprint,
 )
 from fastsm.fingerprint import hashes as computed
-from fastsm.fingerprint.renew import rewritten, with_checksum
+from fastsm.fingerprint.renew import renewed as renewed_file
+from fastsm.fingerprint.renew import rewritten
 from fastsm.plan import Deferred
 from fastsm.source import File, Reader, Source, from_bytes
 
@@ -411,7 +412,7 @@ def test_a_hash_that_stood_twice_stands_once() -> None:
 def renewed(path: Path, content: bytes) -> Deferred | None:
     file = path / "fingerprint.pb"
     file.write_bytes(content)
-    return with_checksum(File(str(file)), source_of(b"\x08\x02"))
+    return renewed_file(File(str(file)), source=source_of(b"\x08\x02"))
 
 
 def source_of(data: bytes) -> Source:
@@ -443,7 +444,7 @@ def test_a_damaged_fingerprint_is_removed_with_a_word(tmp_path: Path) -> None:
 def test_a_checksum_that_cannot_be_computed_removes_it(tmp_path: Path) -> None:
     file = tmp_path / "fingerprint.pb"
     file.write_bytes(FULL)
-    deferred = with_checksum(File(str(file)), source_of(b"\x12\x7f"))
+    deferred = renewed_file(File(str(file)), source=source_of(b"\x12\x7f"))
     assert deferred is not None
     data, warning = deferred.compute(None)
     assert data is None

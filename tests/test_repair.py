@@ -9,9 +9,9 @@ import pytest
 
 import fastsm
 from fastsm import _core
-from fastsm.bundle.opened import Bundle
 from fastsm.check.rules import RULES
-from fastsm.edit.repair import MENDERS, Repair
+from fastsm.edits.draft import Draft
+from fastsm.edits.repair import MENDERS, Found
 
 from .conftest import ModelFactory
 from .oracle import Oracle
@@ -142,9 +142,10 @@ def test_an_index_with_other_damage_is_not_written_anew(
     before = contents(path)
     result = fastsm.repair(path, dry_run=True)
     assert any(w.startswith("data-block (1 finding)") for w in result.warnings)
-    opened = Bundle.open(str(path / "variables" / "variables"))
+    model = fastsm.open(path)
+    draft = Draft(model.path, model.located, model.reader)
     with pytest.raises(fastsm.RefusedError) as e:
-        Repair(opened).begin_rewrite()
+        MENDERS["restart-array"].mend(draft, Found(set(), set()))
     assert e.value.problem == (
         "holds a block whose checksum does not match; an index written anew would lose for good "
         "what cannot be read now"

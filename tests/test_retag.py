@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import fastsm
-from fastsm.edit.tags import _merge
+from fastsm.edits.tags import _merge
 from fastsm.text import tag_set
 
 from .conftest import CorpusEntry, ModelFactory

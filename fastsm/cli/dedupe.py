@@ -6,7 +6,6 @@ read before. Without --out or --in-place the plan is printed, and nothing is wri
 
 from __future__ import annotations
 
-from ..text import counted, size
 from ..verbs.dedupe import dedupe
 from .editing import EDIT_OPTIONS, PLACE_OPTIONS, place_keywords, report_place
 
@@ -27,14 +26,4 @@ OPTIONS: list[Option] = [
 
 
 def run(args: Arguments) -> int:
-    result = dedupe(args.path, **place_keywords(args))
-    before, after = result.before, result.after
-    if not before:
-        what = "nothing to do: it has no variables"
-    elif not result.changed:
-        what = "nothing to do: no variable is stored twice"
-    else:
-        n = before["doubled"] - after["doubled"]
-        saved = size(before["bytes"] - after["bytes"])
-        what = f"{counted(n, 'doubled variable')} shared: {saved} less"
-    return report_place(args, "dedupe", what, result)
+    return report_place(args, "dedupe", dedupe(args.path, **place_keywords(args)))

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..verbs.editing import EditResult
+    from ..verbs.transaction import EditResult
     from . import Arguments, Option
 
 EDIT_OPTIONS: list[Option] = [
@@ -30,6 +30,11 @@ PLACE_OPTIONS: list[Option] = [
     (("--in-place",), {"action": "store_true", "help": "replace the files of the model itself"}),
 ]
 
+#: Of edits of one meta graph: which.
+GRAPH_OPTIONS: list[Option] = [
+    (("--tags",), {"metavar": "SET", "help": "the tag set of the meta graph; else the only one"}),
+    (("--all-meta-graphs",), {"action": "store_true", "help": "all that hold it"}),
+]
 
 #: The last line where a verb wants to be told where to write; it is an error or a dry run.
 NOT_TOLD = "nothing written. To write: --out DIR, or --in-place"
@@ -46,19 +51,26 @@ def place_keywords(args: Arguments) -> dict[str, Any]:
     return {**keywords(args), "in_place": args.in_place, "dry_run": dry_run}
 
 
-def report_place(args: Arguments, verb: str, what: str, result: EditResult) -> int:
+def report_place(args: Arguments, verb: str, result: EditResult) -> int:
     """`report` for such a verb; exit code 2 when there is something to do, and it was not
-    told where.
-
-    Args:
-        what: What it did; where there is nothing to do, a line that says so.
-    """
+    told where."""
     told = where_to_write(args)
-    report(args, verb, what, result, dry_run=args.dry_run or not told, place=True)
+    report(args, verb, result, dry_run=args.dry_run or not told, place=True)
     if told or not result.changed:
         return 0
     print(NOT_TOLD, file=sys.stderr)
     return 2
+
+
+def graph_keywords(args: Arguments) -> dict[str, Any]:
+    """GRAPH_OPTIONS as the Python verbs take them."""
+    tags = None if args.tags is None else parse_set(args.tags)
+    return {"tags": tags, "all_meta_graphs": args.all_meta_graphs}
+
+
+def parse_set(text: str) -> frozenset[str]:
+    """``serve,gpu`` as a tag set; "" is the empty one."""
+    return frozenset(t for t in text.split(",") if t)
 
 
 def keywords(args: Arguments) -> dict[str, Any]:
@@ -73,7 +85,6 @@ def keywords(args: Arguments) -> dict[str, Any]:
 def report(
     args: Arguments,
     verb: str,
-    what: str,
     result: EditResult,
     *,
     dry_run: bool | None = None,
@@ -82,7 +93,6 @@ def report(
     """Print what an edit did, or with --dry-run would do: the same lines.
 
     Args:
-        what: What it did, behind the model's path.
         place: Whether it is of a verb that wants to be told where to write.
     """
     dry_run = args.dry_run if dry_run is None else dry_run
@@ -94,7 +104,7 @@ def report(
             to_json({"schema": f"fastsm.{verb}/1", "dry_run": dry_run, **result.to_dict()})
         )
     elif not args.quiet:
-        for line in _lines(args, what, result, out, bool(dry_run), place):
+        for line in _lines(args, result, out, bool(dry_run), place):
             print(line)
     if not args.json:
         for warning in result.warnings:
@@ -105,9 +115,9 @@ def report(
 
 
 def _lines(
-    args: Arguments, what: str, result: EditResult, out: str | None, dry_run: bool, place: bool
+    args: Arguments, result: EditResult, out: str | None, dry_run: bool, place: bool
 ) -> list[str]:
-    head = f"{printable(args.path, None)}   {what}"
+    head = f"{printable(args.path, None)}   {result.what}".rstrip()
     if place and not result.changed and out is None:
         return [head]
     lines = [head + " " * 3 + "(dry run)" if dry_run else head]

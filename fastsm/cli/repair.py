@@ -29,6 +29,4 @@ OPTIONS: list[Option] = [
 def run(args: Arguments) -> int:
     only = None if args.only is None else [rule for rule in args.only.split(",") if rule]
     result = repair(args.path, only=only, **place_keywords(args))
-    mended = ", ".join(f"{rule} ({n})" for rule, n in result.before.items())
-    what = f"mends {mended}" if mended else "nothing to mend"
-    return report_place(args, "repair", what, result)
+    return report_place(args, "repair", result)

@@ -5,9 +5,8 @@ SET is comma-separated, and "" is the empty set."""
 
 from __future__ import annotations
 
-from ..text import tag_set
 from ..verbs.retag import retag
-from .editing import EDIT_OPTIONS, keywords, report
+from .editing import EDIT_OPTIONS, keywords, parse_set, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +29,4 @@ OPTIONS: list[Option] = [
 def run(args: Arguments) -> int:
     old, new = parse_set(args.old), parse_set(args.new)
     result = retag(args.path, old, new, force=args.force, **keywords(args))
-    return report(args, "retag", f"{tag_set(old)} -> {tag_set(new)}", result)
-
-
-def parse_set(text: str) -> frozenset[str]:
-    """``serve,gpu`` as a tag set; "" is the empty one."""
-    return frozenset(t for t in text.split(",") if t)
+    return report(args, "retag", result)

@@ -28,4 +28,4 @@ OPTIONS: list[Option] = [
 
 def run(args: Arguments) -> int:
     result = undo(args.path, args.backup, dry_run=args.dry_run, sync=not args.no_sync)
-    return report(args, "undo", "old bytes restored", result)
+    return report(args, "undo", result)

@@ -4,76 +4,109 @@ from __future__ import annotations
 
 from .. import _core
 from .._core import delimited, number
-from ..errors import CoreError, FormatError
+from ..errors import CoreError, FormatError, UnsupportedError
 from ..plan import Deferred
 from ..source import Reader, from_bytes
-from . import CHECKPOINT, CHECKSUM, HASHES, MAX_SIZE, NAME, UUID, Fingerprint
-from .hashes import checkpoint_hash, checksum
+from . import (
+    CHECKPOINT,
+    CHECKSUM,
+    HASHES,
+    MAX_SIZE,
+    NAME,
+    OBJECTS,
+    PROGRAM,
+    SIGNATURES,
+    UUID,
+    Fingerprint,
+)
+from .hashes import (
+    checkpoint_hash,
+    checksum,
+    graph_checksum,
+    objects_hash,
+    program_hash,
+    signatures_hash,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from ..source import File, Source
+    from ..views import MetaGraph
 
 _U64 = (1 << 64) - 1
 
 
-def with_checksum(file: File, source: Source) -> Deferred | None:
-    """fingerprint.pb after an edit that only saved_model_checksum can see.
+def renewed(
+    file: File,
+    *,
+    source: Source | None = None,
+    index: Source | None = None,
+    touched: Container[int] = (),
+    old: MetaGraph | None = None,
+    new: MetaGraph | None = None,
+) -> Deferred | None:
+    """fingerprint.pb after an edit: the hashes that see it anew, the others as they were.
 
     Args:
         file: fingerprint.pb as it is.
-        source: What saved_model.pb becomes.
+        source: What saved_model.pb becomes; None when it stays.
+        index: What variables.index becomes; None when it stays.
+        touched: The hashes of the first meta graph that see the edit.
+        old, new: That meta graph before and after, where there is one.
 
     Returns:
         Content for a plan, computed when it is needed; None when it stays as it is.
         A fingerprint that cannot be made true is removed, with a warning.
     """
-    # TensorFlow 2.11's hash of the graph does not see the rest.
-    return _renewed(
-        file, source,
-        lambda old: not old.covers_graph_only, lambda new: {CHECKSUM: checksum(new)},
-    )  # fmt: skip
-
-
-def with_checkpoint(file: File, index: Source) -> Deferred | None:
-    """The same for an edit that only checkpoint_hash can see.
-
-    Args:
-        index: What variables.index becomes.
-    """
-    # A fingerprint without that hash says nothing of the variables.
-    return _renewed(
-        file, index,
-        lambda old: old.checkpoint_hash != 0, lambda new: {CHECKPOINT: checkpoint_hash(new)},
-    )  # fmt: skip
-
-
-def _renewed(
-    file: File,
-    source: Source,
-    sees: Callable[[Fingerprint], bool],
-    hashes: Callable[[Source], dict[int, int]],
-) -> Deferred | None:
-    reader = Reader(
-        from_bytes(file.source().read(0, min(file.identity.size, MAX_SIZE))), file.path
-    )
+    content = file.source().read(0, min(file.identity.size, MAX_SIZE))
+    reader = Reader(from_bytes(content), file.path)
     try:
-        old = Fingerprint(reader)
+        stored = Fingerprint(reader)
     except FormatError as e:
         damage = f"{NAME} was damaged ({e.problem}) and is removed"
         return Deferred(lambda _: (None, damage))
-    if not sees(old):
+    found: dict[int, Callable[[Source], int]] = {}
+    if source is not None and not stored.covers_graph_only:
+        found[CHECKSUM] = checksum
+    elif new is not None and PROGRAM in touched:
+        # TensorFlow 2.11's hash of the graph does not see the rest.
+        found[CHECKSUM] = lambda _: graph_checksum(new)
+    if old is not None and new is not None:
+        found.update(_of_graph(stored, touched, old, new))
+    if index is not None and stored.checkpoint_hash != 0:
+        # A fingerprint without that hash says nothing of the variables.
+        found[CHECKPOINT] = lambda _: checkpoint_hash(index)
+    if not found:
         return None
 
-    def compute(new: Source | None) -> tuple[bytes | None, str | None]:
+    def compute(read: Source | None) -> tuple[bytes | None, str | None]:
+        whole = read or source or from_bytes(b"")
         try:
-            return rewritten(reader, hashes(new or source)), None
-        except CoreError as e:
-            return None, f"{NAME} cannot be made true ({e}) and is removed"
+            return rewritten(reader, {n: function(whole) for n, function in found.items()}), None
+        except (CoreError, FormatError, UnsupportedError) as e:
+            problem = getattr(e, "problem", str(e))
+            return None, f"{NAME} cannot be made true ({problem}) and is removed"
 
     return Deferred(compute, source)
+
+
+def _of_graph(
+    stored: Fingerprint, touched: Container[int], old: MetaGraph, new: MetaGraph
+) -> dict[int, Callable[[Source], int]]:
+    """The hashes of a meta graph that see an edit. One that the writer left out stays out."""
+    found: dict[int, Callable[[Source], int]] = {}
+    if PROGRAM in touched and stored.hash(PROGRAM):
+        found[PROGRAM] = lambda _: program_hash(new)
+    if OBJECTS in touched and stored.hash(OBJECTS):
+        found[OBJECTS] = lambda _: objects_hash(new)
+    before = stored.hash(SIGNATURES)
+    if SIGNATURES in touched and (before or not old.signature_defs):
+        # Before TensorFlow 2.14 the keys were left out, and nothing else tells.
+        keys = not old.signature_defs or before != signatures_hash(old, keys=False)
+        found[SIGNATURES] = lambda _: signatures_hash(new, keys=keys)
+    return found
 
 
 def rewritten(reader: Reader, hashes: dict[int, int]) -> bytes:

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-import os
-
 from ..check.verify import verify
-from ..edit.repair import MENDERS, Found, Repair
+from ..edits.draft import Done
+from ..edits.repair import MENDERS, Found
 from ..errors import UsageError
 from ..text import counted, printable
-from .editing import (
-    EditResult,
-    begin,
-    carry_out,
-    must_say_where,
-    open_bundle,
-    open_model,
-    taken_back,
-    text,
-    write_variables,
-)
+from .transaction import Edit, one
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from typing_extensions import Unpack
+
     from ..check.report import Report
-    from .editing import Path
+    from ..edits.draft import Draft
+    from .transaction import EditResult, Options, Path
 
 
 def repair(
-    path: Path,
-    *,
-    only: str | Iterable[str] | None = None,
-    out: Path | None = None,
-    in_place: bool = False,
-    dry_run: bool = False,
-    sync: bool = True,
-    backup: Path | None = None,
-    receipt: Path | None = None,
-    link: bool = False,
-    progress: Callable[[int, int], object] | None = None,
+    path: Path, *, only: str | Iterable[str] | None = None, **options: Unpack[Options]
 ) -> EditResult:
     """Mend what `verify` finds wrong with a model, where that can be done without a loss.
 
@@ -50,14 +32,8 @@ def repair(
         path: The model's folder.
         only: The rules to mend, by verify's ids; without it all but those that take a file
             away (``stray-shard``).
-        out: An absent or empty folder for the mended model.
-        in_place: Replace the model's own files.
-        dry_run: Do all but write.
-        sync: Wait until the disk has it.
-        backup: A folder for the old bytes, from which `undo` restores them.
-        receipt: A file for what was done.
-        link: With ``out``: hard links where files do not change.
-        progress: Called with (bytes done, bytes in all).
+        **options: Where and how to write, see `Edit`: ``out``, ``in_place`` or ``dry_run`` is
+            needed.
 
     Returns:
         ``before`` and ``after`` count the findings that are mended, by rule.
@@ -73,45 +49,41 @@ def repair(
         >>> fastsm.repair("examples/ranker/1", dry_run=True)
         EditResult(changed=False, path='examples/ranker/1')
     """
-    must_say_where(path, out, in_place, dry_run)
-    wanted = _wanted(path, only)
-    model = open_model(path)
-    plan = begin(model, "repair", {"only": wanted}, only_variables=True)
-    report = verify(path, progress=progress)
+    return one(Edit(path, **options), "repair", only=only)
+
+
+def mend(
+    draft: Draft,
+    only: str | Iterable[str] | None,
+    progress: Callable[[int, int], object] | None,
+) -> Done:
+    """`repair`, in a draft of a model that is as it lies on the disk."""
+    wanted = _wanted(draft.path, only)
+    report = verify(draft.path, progress=progress)
     counts, left = _sorted_out(report, wanted, only is not None)
-    plan.warnings += left
-    repairs = Repair(open_bundle(model) if counts else None)
+    draft.plan.warnings += left
     for rule in counts:
         here = [f for f in report.findings if f.id == rule]
         found = Found({f.key for f in here if f.key is not None}, {f.file for f in here})
-        MENDERS[rule].mend(repairs, found)
-    new = repairs.variables
-    if new is not None:
-        write_variables(plan, model, new)
-    for name in sorted(repairs.gone):
-        plan.remove(name)
-    done = carry_out(
-        plan, out=out, dry_run=dry_run, backup=backup, receipt=receipt, sync=sync, link=link,
-        check=None if new is None else new.check, progress=progress,
-    )  # fmt: skip
-    where = text(out) or model.path
-    undo = taken_back(where, backup) if done.changed else None
-    return EditResult(
-        where, model.folder, plan, done.written, done.warnings,
-        dict(counts), dict.fromkeys(counts, 0), undo,
+        MENDERS[rule].mend(draft, found)
+    mended = ", ".join(f"{rule} ({n})" for rule, n in counts.items())
+    return Done(
+        "repair", {} if only is None else {"only": wanted},
+        f"mends {mended}" if mended else "nothing to mend",
+        dict(counts), dict.fromkeys(counts, 0), drops=True,
     )  # fmt: skip
 
 
-def _wanted(path: Path, only: str | Iterable[str] | None) -> list[str]:
+def _wanted(path: str, only: str | Iterable[str] | None) -> list[str]:
     if only is None:
         return [rule for rule, mender in MENDERS.items() if not mender.named_only]
     named = [only] if isinstance(only, str) else list(only)
     if not named:
-        raise UsageError(os.fspath(path), "only: no rule is named")
+        raise UsageError(path, "only: no rule is named")
     for rule in named:
         if rule not in MENDERS:
             raise UsageError(
-                os.fspath(path), f"nothing mends {printable(rule)!r}",
+                path, f"nothing mends {printable(rule)!r}",
                 hint=f"It mends: {', '.join(MENDERS)}",
             )  # fmt: skip
     return [rule for rule in MENDERS if rule in named]

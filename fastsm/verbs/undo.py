@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
-from .editing import EditResult
+from ..edits.draft import Done
+from .transaction import EditResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .editing import Path
+    from .transaction import Path
 
 
 def undo(path: Path, backup: Path, *, dry_run: bool = False, sync: bool = True) -> EditResult:
@@ -38,4 +39,5 @@ def undo(path: Path, backup: Path, *, dry_run: bool = False, sync: bool = True) 
 
     done = undo_commit(os.fspath(path), os.fspath(backup), dry_run=dry_run, sync=sync)
     where = os.fspath(path)
-    return EditResult(where, where, None, done.written, done.warnings, {}, {}, None)
+    edit = Done("undo", {}, "old bytes restored", {}, {})
+    return EditResult(where, where, None, done.written, done.warnings, [edit], None)

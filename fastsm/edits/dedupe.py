@@ -6,46 +6,21 @@ Two entries of a checkpoint's index may point at the same bytes: every loader re
 from __future__ import annotations
 
 from .._core import first_difference
-from ..bundle.rewrite import BundleRewrite
 from ..errors import CoreError, FormatError
-from ..text import Record
+from ..text import counted, size
 from ..workers import JOB, run
+from .draft import Done
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..bundle.opened import Bundle
-    from ..bundle.rewrite import Rewritten
+    from ..bundle.rewrite import BundleRewrite
+    from .draft import Draft
 
 
-class Dedupe(Record):
-    """A dedupe thought through.
-
-    Attributes:
-        shared: (key, key whose bytes it gets, bytes) of each tensor, by key.
-        n_bytes: What their second copies take.
-        unequal: Keys of tensors that have another's size and checksum, and other bytes.
-        new: The checkpoint's files afterwards.
-    """
-
-    __slots__ = ("shared", "n_bytes", "unequal", "new")
-
-    def __init__(
-        self, shared: list[tuple[bytes, bytes, int]], unequal: list[bytes], new: Rewritten
-    ) -> None:
-        self.shared = shared
-        self.n_bytes = new.bytes_before - new.bytes_after
-        self.unequal = unequal
-        self.new = new
-
-
-def dedupe(bundle: Bundle, progress: Callable[[int, int], object] | None = None) -> Dedupe:
-    """Decide which tensors share their bytes.
-
-    Candidates have the same size, checksum, dtype and shape; that their bytes are the same
-    is seen by comparing them. Equal bytes of other dtypes or shapes would do as well, but are
-    seldom more than chance (zeros), and then a later edit of one would be a surprise.
+def dedupe(draft: Draft, progress: Callable[[int, int], object] | None = None) -> Done:
+    """Let tensors that are stored twice share one copy.
 
     Args:
         progress: Called with (bytes compared, bytes to compare).
@@ -53,8 +28,46 @@ def dedupe(bundle: Bundle, progress: Callable[[int, int], object] | None = None)
     Raises:
         FormatError: The index is damaged, or a tensor does not lie in its shard.
     """
-    rewrite = BundleRewrite(bundle)
-    index = bundle.index
+    if draft.bundle is None:
+        return Done("dedupe", {}, "nothing to do: it has no variables", {}, {}, drops=True)
+    now, rewrite = draft.variables, draft.bundle_rewrite()
+    before = rewrite.n_bytes if now is None else now.bytes_after
+    shared, unequal = share_doubles(rewrite, progress)
+    new = draft.variables
+    assert new is not None
+    what = "nothing to do: no variable is stored twice"
+    if shared:
+        saved = size(before - new.bytes_after)
+        what = f"{counted(len(shared), 'doubled variable')} shared: {saved} less"
+    if unequal:
+        draft.plan.warnings.append(
+            f"{counted(len(unequal), 'variable')} left alone: of another's size and checksum, "
+            "and of other bytes"
+        )
+    return Done(
+        "dedupe", {}, what,
+        {"doubled": len(shared) + len(unequal), "bytes": before},
+        {"doubled": len(unequal), "bytes": new.bytes_after},
+        drops=True,
+    )  # fmt: skip
+
+
+def share_doubles(
+    rewrite: BundleRewrite, progress: Callable[[int, int], object] | None = None
+) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
+    """Decide which tensors share their bytes, and let them.
+
+    Candidates have the same size, checksum, dtype and shape; that their bytes are the same
+    is seen by comparing them. Equal bytes of other dtypes or shapes would do as well, but are
+    seldom more than chance (zeros), and then a later edit of one would be a surprise.
+
+    Returns:
+        (key, key whose bytes it gets) of each tensor, by key; and the keys of tensors that
+        have another's size and checksum, and other bytes.
+
+    Raises FormatError as `dedupe` does.
+    """
+    index = rewrite.bundle.index
     twins = index.twins()
     # Some may share bytes already: each place is compared once.
     places = {(first, index.entry(row)[2:4]): row for row, first in twins}
@@ -63,7 +76,7 @@ def dedupe(bundle: Bundle, progress: Callable[[int, int], object] | None = None)
         rewrite.place(pair[0]), rewrite.place(pair[1])  # raises where one is not in its shard
     if sum(index.entry(row)[4] for _, row in pairs) > rewrite.n_bytes:
         problem = "tensors overlap: they have more bytes than the shards"
-        raise FormatError(bundle.index_file.path, problem)
+        raise FormatError(rewrite.bundle.index_file.path, problem)
     equal = dict(zip(places, _compare(rewrite, pairs, progress), strict=True))
     same: list[tuple[int, int]] = []
     unequal = []
@@ -73,8 +86,7 @@ def dedupe(bundle: Bundle, progress: Callable[[int, int], object] | None = None)
         else:
             unequal.append(index.key(row))
     rewrite.share(same)
-    shared = [(index.key(row), index.key(to), index.entry(row)[4]) for row, to in same]
-    return Dedupe(shared, unequal, rewrite.result())
+    return [(index.key(row), index.key(to)) for row, to in same], unequal
 
 
 class _Piece:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from .._core import delimited
-from ..errors import MissingError, RefusedError, UsageError
-from ..plan import Rewrite
+from ..errors import InternalError, MissingError, RefusedError, UsageError
 from ..source import LEN
 from ..text import printable, serving_flag, serving_words, tag_set
+from ..views import as_tag_set
+from .draft import Done
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
-    from .._core import Field, Source
+    from .._core import Field
+    from ..plan import Rewrite
     from ..views import MetaGraph
+    from .draft import Draft
 
 # Field numbers: MetaGraphDef.meta_info_def and MetaInfoDef.tags.
 _META_INFO, _TAGS = 1, 4
@@ -24,44 +27,12 @@ _META_INFO, _TAGS = 1, 4
 SERVE = frozenset(["serve"])
 
 
-class Retag:
-    """A retag thought through: what changes and what the user should know.
-
-    Attributes:
-        graph: The meta graph whose tags change.
-        tags: Its tags afterwards, in the order in which they are written.
-        warnings: What loaders will do differently, a sentence each.
-    """
-
-    __slots__ = ("graph", "tags", "warnings")
-
-    def __init__(self, graph: MetaGraph, tags: tuple[str, ...], warnings: list[str]) -> None:
-        self.graph = graph
-        self.tags = tags
-        self.warnings = warnings
-
-    @property
-    def changes(self) -> bool:
-        return frozenset(self.tags) != self.graph.tag_set
-
-    def source(self) -> Source:
-        """The file with the new tags; everything else keeps its bytes."""
-        return _replace_tags(self.graph, self.tags)
-
-
 def retag(
-    graphs: Sequence[MetaGraph],
-    old: AbstractSet[str],
-    new: AbstractSet[str],
-    *,
-    path: str,
-    force: bool = False,
-) -> Retag:
-    """Decide how the meta graph with tag set ``old`` gets the tag set ``new``.
+    draft: Draft, old: str | Iterable[str], new: str | Iterable[str], *, force: bool = False
+) -> Done:
+    """Give the meta graph with tag set ``old`` the tag set ``new``.
 
     Args:
-        graphs: All meta graphs of the model, in file order.
-        path: The model, as errors name it.
         force: Allow a tag set that another meta graph has.
 
     Raises:
@@ -69,45 +40,79 @@ def retag(
         RefusedError: Another meta graph has ``new``, and loaders take the first of both.
         UsageError: A tag that no file can hold.
     """
+    path, graphs = draft.path, draft.graphs
+    before, after = as_tag_set(old, path), as_tag_set(new, path)
     here = "tag sets here: " + (" ".join(tag_set(g.tag_set) for g in graphs) or "none")
-    for tag in new:
+    for tag in after:
         _check_tag(tag, path)
-    target = next((g for g in graphs if g.tag_set == old), None)
+    target = next((g for g in graphs if g.tag_set == before), None)
     if target is None:
-        raise MissingError(path, f"no meta graph has the tag set {tag_set(old)}; {here}")
-    result = Retag(target, _merge(target.tags, new), [])
-    if not result.changes:
-        return result
-    other = next((g for g in graphs if g.tag_set == new), None)
+        raise MissingError(path, f"no meta graph has the tag set {tag_set(before)}; {here}")
+    changes = before != after
+    other = next((g for g in graphs if g.tag_set == after), None) if changes else None
+    if other is not None and not force:
+        raise RefusedError(
+            path,
+            f"{tag_set(after)} is already the tag set of {other.place};\n"
+            f"  {here}. Nothing written.",
+        )
+    if changes:
+        warnings = _warnings(graphs, target, other, before, after)
+        tags = _merge(target.tags, after)
+        rewrite = draft.rewrite()
+        _replace_tags(rewrite, target, tags)
+        draft.put(rewrite)
+        draft.plan.warnings += warnings
+        seen = draft.graphs[target.index].tags
+        if seen != tags:
+            raise InternalError(path, f"the new tags read as {tag_set(seen)}")
+    arguments: dict[str, object] = {"old": sorted(before), "new": sorted(after)}
+    return Done(
+        "retag",
+        {**arguments, "force": True} if force else arguments,
+        f"{tag_set(before)} -> {tag_set(after)}",
+        {"tags": sorted(before)},
+        {"tags": sorted(after)},
+        inverse=("retag", _words(after), _words(before)) if changes else None,
+    )
+
+
+def _words(tags: Iterable[str]) -> str:
+    return ",".join(sorted(tags))
+
+
+def _warnings(
+    graphs: Sequence[MetaGraph],
+    target: MetaGraph,
+    other: MetaGraph | None,
+    old: AbstractSet[str],
+    new: AbstractSet[str],
+) -> list[str]:
+    """What loaders will do differently, a sentence each."""
+    warnings = []
     if other is not None:
-        if not force:
-            raise RefusedError(
-                path,
-                f"{tag_set(new)} is already the tag set of {other.place};\n"
-                f"  {here}. Nothing written.",
-            )
         first, hidden = (target, other) if target.index < other.index else (other, target)
-        result.warnings.append(
+        warnings.append(
             f"every loader takes the first meta graph with {tag_set(new)}: {first.place}; "
             f"{hidden.place} cannot be loaded by its tags any more"
         )
     freed = next((g for g in graphs if g is not target and g.tag_set == old), None)
     if freed is not None:
-        result.warnings.append(
+        warnings.append(
             f"{freed.place}, hidden until now, is what loaders now find by {tag_set(old)}"
         )
     elif old == SERVE:
-        result.warnings.append(
+        warnings.append(
             "tags match as a whole set, so loaders that ask for {serve} now fail"
             f"\n  TF Serving: {serving_words(serving_flag(new))}"
         )
     for tag in sorted(new - old):
         if "," in tag or tag != tag.strip() or not tag:
-            result.warnings.append(
+            warnings.append(
                 f"TF Serving and saved_model_cli split tags at commas and cut blanks: "
                 f"they cannot name {printable(tag)!r}"
             )
-    return result
+    return warnings
 
 
 def _check_tag(tag: object, path: str) -> None:
@@ -133,15 +138,15 @@ def _place(tags: Sequence[str], tag: str) -> int:
     return next((i for i, t in enumerate(tags) if t.encode() > encoded), len(tags))
 
 
-def _replace_tags(graph: MetaGraph, tags: tuple[str, ...]) -> Source:
+def _replace_tags(rewrite: Rewrite, graph: MetaGraph, tags: tuple[str, ...]) -> None:
+    """The new tags; everything else keeps its bytes."""
     reader = graph.reader
-    rewrite = Rewrite(reader.source)
     outer = (graph.field.length_at, graph.field.at, graph.field.end)
     infos = [f for f in graph.fields if f.number == _META_INFO and f.wire == LEN]
     if not infos:
         start = graph.field.at
         rewrite.replace(start, start, delimited(_META_INFO, _tag_fields(tags)), [outer])
-        return rewrite.source()
+        return
     # A message may occur several times; its tags are those of all of them, in order.
     present: list[tuple[str, Field, Field]] = []
     for info in infos:
@@ -164,7 +169,6 @@ def _replace_tags(graph: MetaGraph, tags: tuple[str, ...]) -> Source:
             fields = reader.fields([(info.at, info.end)], graph.place)
             at = next((f.start for f in fields if f.number > _TAGS), info.end)
         rewrite.replace(at, at, _tag_fields([tag]), [outer, _prefix(info)])
-    return rewrite.source()
 
 
 def _prefix(field: Field) -> tuple[int, int, int]:

@@ -1,1 +1,0 @@
-"""The edits: each a function from a model and a request to a plan. None touches a disk."""

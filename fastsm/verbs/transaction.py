@@ -1,0 +1,330 @@
+"""`fastsm.edit`: edits of a model, one plan, one commit; and what an edit returns."""
+
+from __future__ import annotations
+
+import os
+
+from ..commit import commit
+from ..edits.draft import Draft
+from ..errors import InternalError, RefusedError, UsageError
+from ..locate import entries
+from ..model import SavedModel
+from ..model import open as open_any
+from ..source import Reader, from_bytes
+from ..text import Record, one_line, shell
+from ..views import meta_graphs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
+    from typing import Any, TypedDict
+
+    from typing_extensions import Unpack
+
+    from .._core import Source
+    from ..edits.draft import Done
+    from ..locate import Entry
+    from ..plan import Change, Plan
+
+    Path = str | os.PathLike[str]
+    Tags = str | Iterable[str]
+
+    class Options(TypedDict, total=False):
+        """What `Edit` takes beside the path, and every edit of one call."""
+
+        out: Path | None
+        in_place: bool
+        dry_run: bool
+        sync: bool
+        backup: Path | None
+        receipt: Path | None
+        link: bool
+        progress: Callable[[int, int], object] | None
+
+
+#: Options that the command that takes an edit back may have; they come last.
+_OPTIONS = frozenset(
+    ["--tags", "--all-meta-graphs", "--force", "--input", "--output", "--method"]
+)
+
+
+class EditResult(Record):
+    """What an edit did, or with ``dry_run`` would do.
+
+    Attributes:
+        changed: Whether anything is different now; if not, nothing was written.
+        plan: The plan: which files, which bytes; None for what `undo` did.
+        changes: What became of each file, sorted by name.
+        warnings: What the user should know.
+        before, after: What the edits changed, by name: of several that changed the same, the
+            first ``before`` and the last ``after``.
+        edits: What was done, in order.
+        path: Where the edited model is.
+        undo: The command that takes it back, or None.
+    """
+
+    __slots__ = (
+        "changed", "path", "before", "after", "edits", "changes", "warnings", "undo", "plan",
+        "_folder",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        path: str,
+        folder: str,
+        plan: Plan | None,
+        changes: list[Change],
+        warnings: list[str],
+        edits: list[Done],
+        undo: str | None,
+    ) -> None:
+        self._folder = folder
+        self.changed = bool(changes)
+        self.path = path
+        self.plan = plan
+        self.changes = changes
+        self.warnings = warnings
+        self.before: dict[str, Any] = {}
+        self.after: dict[str, Any] = {}
+        for edit in edits:
+            self.before = {**edit.before, **self.before}
+            self.after = {**self.after, **edit.after}
+        self.edits = edits
+        self.undo = undo
+
+    @property
+    def what(self) -> str:
+        """What was done, in a few words."""
+        return "; ".join(edit.what for edit in self.edits)
+
+    @property
+    def untouched(self) -> list[Entry]:
+        """The files and folders of the model in which nothing changed."""
+        touched = {c.name.partition("/")[0] for c in self.changes}
+        return [e for e in entries(self._folder) if e.name.rstrip("/") not in touched]
+
+    def __repr__(self) -> str:
+        if not self.changed:
+            return f"EditResult(changed=False, path={self.path!r})"
+        parts = [f"{k}: {v} -> {self.after.get(k)}" for k, v in self.before.items()]
+        return f"EditResult(changed=True, path={self.path!r}, {', '.join(parts)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "path": self.path,
+            "changed": self.changed,
+            "before": self.before,
+            "after": self.after,
+            "edits": [{"verb": e.verb, **e.arguments} for e in self.edits],
+            "files": [{"name": c.name, "before": c.before, "after": c.after} for c in self.changes],
+            "untouched": [e.name for e in self.untouched],
+            "warnings": [one_line(w) for w in self.warnings],
+            "undo": self.undo,
+        }
+
+
+class Edit:
+    """Edits of a model: each sees what those before it did, and all are written at once.
+
+    Used as a context manager: at the end of the block the edits are carried out, whole or not
+    at all; an exception in it discards them. Nothing is written before.
+
+    Args:
+        path: The model's folder.
+        out: An absent or empty folder for the edited model; the model itself stays.
+        in_place: Replace the model's own files. Edits that can be taken back do so anyway;
+            those that drop something want to be told: one of ``out`` and ``in_place``.
+        dry_run: Do all but write.
+        sync: Wait until the disk has it.
+        backup: A folder for the old bytes, from which `undo` restores them.
+        receipt: A file for what was done.
+        link: With ``out``: hard links where bytes do not change.
+        progress: Called with (bytes done, bytes in all).
+
+    Attributes:
+        result: What was done, once the block has ended; None before.
+
+    Raises:
+        RefusedError: Not a model to edit; or at the end: it changed meanwhile.
+        CommitError: At the end: the disk; says which model is there now.
+
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        out: Path | None = None,
+        in_place: bool = False,
+        dry_run: bool = False,
+        sync: bool = True,
+        backup: Path | None = None,
+        receipt: Path | None = None,
+        link: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> None:
+        if out is not None and in_place:
+            raise UsageError(os.fspath(path), "out and in_place: one of them")
+        self._told = out is not None or in_place or dry_run
+        self._options: Any = {
+            "out": _text(out), "dry_run": dry_run, "sync": sync, "backup": _text(backup),
+            "receipt": _text(receipt), "link": link, "progress": progress,
+        }  # fmt: skip
+        self._progress = progress
+        self._model = _open_model(path)
+        self._draft = Draft(self._model.path, self._model.located, self._model.reader)
+        self._done: list[Done] = []
+        self._over = False
+        self.result: EditResult | None = None
+
+    def __enter__(self) -> Edit:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._carry_out()
+        self._over = True
+
+    # -- the edits --
+
+    def retag(self, old: Tags, new: Tags, *, force: bool = False) -> None:
+        """Another tag set for a meta graph: see `fastsm.retag`."""
+        from ..edits.tags import retag
+
+        self._add(retag(self._open, old, new, force=force))
+
+    def dedupe(self) -> None:
+        """Let variables that are stored twice share their bytes: see `fastsm.dedupe`."""
+        from ..edits.dedupe import dedupe
+
+        self._must_say_where()
+        self._add(dedupe(self._open, self._progress))
+
+    def repair(self, *, only: str | Iterable[str] | None = None) -> None:
+        """Mend what `verify` finds: see `fastsm.repair`. Before any other edit: the findings
+        are of the model as it lies on the disk."""
+        from .repair import mend
+
+        self._must_say_where()
+        if self._open.changed:
+            problem = "repair mends what verify finds on the disk: it comes before other edits"
+            raise UsageError(self._draft.path, problem)
+        self._add(mend(self._draft, only, self._progress))
+
+    # -- how they are carried out --
+
+    @property
+    def _open(self) -> Draft:
+        if self._over:
+            raise UsageError(self._draft.path, "the edits are carried out, or discarded, already")
+        return self._draft
+
+    def _must_say_where(self) -> None:
+        """An edit that takes something away does so where it is told to, and nowhere else."""
+        if not self._told:
+            raise UsageError(
+                self._draft.path,
+                "say where to write: out=DIR, or in_place=True; or dry_run=True for a look",
+            )
+
+    def _add(self, done: Done) -> None:
+        self._done.append(done)
+
+    def _carry_out(self) -> None:
+        draft, options = self._open, self._options
+        plan = draft.finish()
+        if len(self._done) == 1:
+            plan.verb, plan.arguments = self._done[0].verb, self._done[0].arguments
+        else:
+            edits = [{"verb": done.verb, **done.arguments} for done in self._done]
+            plan.verb, plan.arguments = "edit", {"edits": edits}
+        done = commit(plan, check=self._check, **options)
+        where = options["out"] or self._model.path
+        self.result = EditResult(
+            where, self._model.folder, plan, done.written, done.warnings, self._done,
+            self._undo(where) if done.changed else None,
+        )  # fmt: skip
+
+    def _undo(self, where: str) -> str | None:
+        """The commands that take all of it back: the inverse of each edit, or the backup."""
+        inverses = [done.inverse for done in reversed(self._done) if done.changes]
+        if inverses and None not in inverses:
+            return " && ".join(command(words, where) for words in inverses if words)
+        backup = self._options["backup"]
+        return None if backup is None else f"fastsm undo {shell(where)} {shell(backup)}"
+
+    def _check(self, name: str, staged: Source) -> None:
+        """What was staged must read as what was meant, or it is not published."""
+        draft, new = self._draft, self._draft.variables
+        if new is not None:
+            new.check(name, staged)
+        if name != self._model.located.name:
+            return
+        if self._model.format == "pbtxt":
+            from ..pbtxt import to_binary
+
+            staged = from_bytes(to_binary(staged.read(0, staged.size), name))
+        seen = [(g.tags, g.signature_defs, g.assets) for g in meta_graphs(Reader(staged, name))]
+        if seen != [(g.tags, g.signature_defs, g.assets) for g in draft.graphs]:
+            raise InternalError(draft.path, f"the staged {name} does not read as planned")
+
+
+def edit(path: Path, **options: Unpack[Options]) -> Edit:
+    """Several edits of a model as one: see `Edit`.
+
+    Example:
+        >>> import fastsm
+        >>> with fastsm.edit("examples/ranker/1", dry_run=True) as e:
+        ...     e.retag("serve", {"serve", "gpu"})
+        ...     e.retag({"serve", "gpu"}, "gpu")
+        >>> e.result
+        EditResult(changed=True, path='examples/ranker/1', tags: ['serve'] -> ['gpu'])
+    """
+    return Edit(path, **options)
+
+
+def one(edit: Edit, verb: str, *args: Any, **keywords: Any) -> EditResult:
+    """Do one edit, and nothing else."""
+    with edit:
+        getattr(edit, verb)(*args, **keywords)
+    assert edit.result is not None
+    return edit.result
+
+
+def command(words: Sequence[str], path: str) -> str:
+    """An edit as a command line.
+
+    Args:
+        words: The verb, what stands behind PATH, then options.
+    """
+    verb, *rest = words
+    n = next((i for i, word in enumerate(rest) if word in _OPTIONS), len(rest))
+    names, options = [path, *rest[:n]], rest[n:]
+    if any(name.startswith("-") for name in names):
+        names, options = [*options, "--", *names], []
+    return " ".join(["fastsm", verb, *map(shell, [*names, *options])])
+
+
+def _open_model(path: Path) -> SavedModel:
+    """The model to edit.
+
+    Raises RefusedError for a checkpoint that is no part of one: edits keep all files of a
+    model true to each other, and here nobody would know which those are.
+    """
+    model = open_any(path)
+    if not isinstance(model, SavedModel):
+        raise RefusedError(
+            os.fspath(path),
+            "is a checkpoint, not a model: it can be read, and only models are edited",
+        )
+    return model
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else os.fspath(path)
