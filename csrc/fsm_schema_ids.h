@@ -18,6 +18,8 @@ typedef enum {
   FSM_MSG_CollectionDef_FloatList,
   FSM_MSG_CollectionDef_Int64List,
   FSM_MSG_CollectionDef_NodeList,
+  FSM_MSG_CondContextDef,
+  FSM_MSG_ControlFlowContextDef,
   FSM_MSG_DictValue,
   FSM_MSG_DictValue_FieldsEntry,
   FSM_MSG_FingerprintDef,
@@ -60,6 +62,7 @@ typedef enum {
   FSM_MSG_OpDeprecation,
   FSM_MSG_OpList,
   FSM_MSG_PairValue,
+  FSM_MSG_QueueRunnerDef,
   FSM_MSG_RegisteredGradient,
   FSM_MSG_RegisteredSaver,
   FSM_MSG_ResourceHandleProto,
@@ -101,9 +104,12 @@ typedef enum {
   FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference,
   FSM_MSG_TupleValue,
   FSM_MSG_TypeSpecProto,
+  FSM_MSG_ValuesDef,
+  FSM_MSG_ValuesDef_ExternalValuesEntry,
   FSM_MSG_VariableDef,
   FSM_MSG_VariantTensorDataProto,
   FSM_MSG_VersionDef,
+  FSM_MSG_WhileContextDef,
   FSM_N_MESSAGES
 } fsm_message;
 

@@ -176,6 +176,32 @@ static const char *const FSM_MSG_CollectionDef_NodeList_names[] = {
     [1] = "value",
 };
 
+static const fsm_field_def FSM_MSG_CondContextDef_fields[] = {
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_MESSAGE, 0, FSM_MSG_ValuesDef},
+    [6] = {6 << 3 | FSM_LEN, 6, 6, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ControlFlowContextDef},
+};
+static const char *const FSM_MSG_CondContextDef_names[] = {
+    [1] = "context_name",
+    [2] = "pred_name",
+    [3] = "pivot_name",
+    [4] = "branch",
+    [5] = "values_def",
+    [6] = "nested_contexts",
+};
+
+static const fsm_field_def FSM_MSG_ControlFlowContextDef_fields[] = {
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_CondContextDef},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_MESSAGE, FSM_ONEOF, FSM_MSG_WhileContextDef},
+};
+static const char *const FSM_MSG_ControlFlowContextDef_names[] = {
+    [1] = "cond_ctxt",
+    [2] = "while_ctxt",
+};
+
 static const fsm_field_def FSM_MSG_DictValue_fields[] = {
     [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_DictValue_FieldsEntry},
 };
@@ -661,6 +687,21 @@ static const fsm_field_def FSM_MSG_PairValue_fields[] = {
 static const char *const FSM_MSG_PairValue_names[] = {
     [1] = "key",
     [2] = "value",
+};
+
+static const fsm_field_def FSM_MSG_QueueRunnerDef_fields[] = {
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_BYTES, FSM_REPEATED | FSM_TEXT, 0},
+    [3] = {3 << 3 | FSM_LEN, 3, 4, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_LEN, 4, 5, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_INT32, FSM_REPEATED | FSM_PACKED, 0},
+};
+static const char *const FSM_MSG_QueueRunnerDef_names[] = {
+    [1] = "queue_name",
+    [2] = "enqueue_op_name",
+    [3] = "close_op_name",
+    [4] = "cancel_op_name",
+    [5] = "queue_closed_exception_types",
 };
 
 static const fsm_field_def FSM_MSG_RegisteredGradient_fields[] = {
@@ -1176,6 +1217,24 @@ static const char *const FSM_MSG_TypeSpecProto_names[] = {
     [4] = "num_flat_components",
 };
 
+static const fsm_field_def FSM_MSG_ValuesDef_fields[] = {
+    [1] = {1 << 3 | FSM_LEN, 1, 1, FSM_KIND_BYTES, FSM_REPEATED | FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 2, FSM_KIND_MESSAGE, FSM_REPEATED | FSM_MAP, FSM_MSG_ValuesDef_ExternalValuesEntry},
+};
+static const char *const FSM_MSG_ValuesDef_names[] = {
+    [1] = "values",
+    [2] = "external_values",
+};
+
+static const fsm_field_def FSM_MSG_ValuesDef_ExternalValuesEntry_fields[] = {
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT, 0},
+    [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT, 0},
+};
+static const char *const FSM_MSG_ValuesDef_ExternalValuesEntry_names[] = {
+    [1] = "key",
+    [2] = "value",
+};
+
 static const fsm_field_def FSM_MSG_VariableDef_fields[] = {
     [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
     [2] = {2 << 3 | FSM_LEN, 2, 3, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
@@ -1221,6 +1280,35 @@ static const char *const FSM_MSG_VersionDef_names[] = {
     [3] = "bad_consumers",
 };
 
+static const fsm_field_def FSM_MSG_WhileContextDef_fields[] = {
+    [1] = {1 << 3 | FSM_LEN, 1, 2, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [2] = {2 << 3 | FSM_VARINT, 2, 3, FSM_KIND_INT32, FSM_IMPLICIT, 0},
+    [3] = {3 << 3 | FSM_VARINT, 3, 4, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [4] = {4 << 3 | FSM_VARINT, 4, 5, FSM_KIND_BOOL, FSM_IMPLICIT, 0},
+    [5] = {5 << 3 | FSM_LEN, 5, 6, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [6] = {6 << 3 | FSM_LEN, 6, 7, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [7] = {7 << 3 | FSM_LEN, 7, 8, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [8] = {8 << 3 | FSM_LEN, 8, 8, FSM_KIND_BYTES, FSM_REPEATED | FSM_TEXT, 0},
+    [9] = {9 << 3 | FSM_LEN, 9, 10, FSM_KIND_MESSAGE, 0, FSM_MSG_ValuesDef},
+    [10] = {10 << 3 | FSM_LEN, 10, 10, FSM_KIND_BYTES, FSM_REPEATED | FSM_TEXT, 0},
+    [11] = {11 << 3 | FSM_LEN, 11, 12, FSM_KIND_BYTES, FSM_TEXT | FSM_IMPLICIT, 0},
+    [12] = {12 << 3 | FSM_LEN, 12, 12, FSM_KIND_MESSAGE, FSM_REPEATED, FSM_MSG_ControlFlowContextDef},
+};
+static const char *const FSM_MSG_WhileContextDef_names[] = {
+    [1] = "context_name",
+    [2] = "parallel_iterations",
+    [3] = "back_prop",
+    [4] = "swap_memory",
+    [5] = "pivot_name",
+    [6] = "pivot_for_pred_name",
+    [7] = "pivot_for_body_name",
+    [8] = "loop_exit_names",
+    [9] = "values_def",
+    [10] = "loop_enter_names",
+    [11] = "maximum_iterations_name",
+    [12] = "nested_contexts",
+};
+
 const fsm_message_def fsm_schema[FSM_N_MESSAGES] = {
     [FSM_MSG_Any] = {"Any", FSM_MSG_Any_fields, FSM_MSG_Any_names, 3, 0x0},
     [FSM_MSG_AssetFileDef] = {"AssetFileDef", FSM_MSG_AssetFileDef_fields, FSM_MSG_AssetFileDef_names, 3, 0x0},
@@ -1237,6 +1325,8 @@ const fsm_message_def fsm_schema[FSM_N_MESSAGES] = {
     [FSM_MSG_CollectionDef_FloatList] = {"CollectionDef.FloatList", FSM_MSG_CollectionDef_FloatList_fields, FSM_MSG_CollectionDef_FloatList_names, 2, 0x0},
     [FSM_MSG_CollectionDef_Int64List] = {"CollectionDef.Int64List", FSM_MSG_CollectionDef_Int64List_fields, FSM_MSG_CollectionDef_Int64List_names, 2, 0x0},
     [FSM_MSG_CollectionDef_NodeList] = {"CollectionDef.NodeList", FSM_MSG_CollectionDef_NodeList_fields, FSM_MSG_CollectionDef_NodeList_names, 2, 0x0},
+    [FSM_MSG_CondContextDef] = {"CondContextDef", FSM_MSG_CondContextDef_fields, FSM_MSG_CondContextDef_names, 7, 0x0},
+    [FSM_MSG_ControlFlowContextDef] = {"ControlFlowContextDef", FSM_MSG_ControlFlowContextDef_fields, FSM_MSG_ControlFlowContextDef_names, 3, 0x6},
     [FSM_MSG_DictValue] = {"DictValue", FSM_MSG_DictValue_fields, FSM_MSG_DictValue_names, 2, 0x0},
     [FSM_MSG_DictValue_FieldsEntry] = {"DictValue.FieldsEntry", FSM_MSG_DictValue_FieldsEntry_fields, FSM_MSG_DictValue_FieldsEntry_names, 3, 0x0},
     [FSM_MSG_FingerprintDef] = {"FingerprintDef", FSM_MSG_FingerprintDef_fields, FSM_MSG_FingerprintDef_names, 8, 0x0},
@@ -1279,6 +1369,7 @@ const fsm_message_def fsm_schema[FSM_N_MESSAGES] = {
     [FSM_MSG_OpDeprecation] = {"OpDeprecation", FSM_MSG_OpDeprecation_fields, FSM_MSG_OpDeprecation_names, 3, 0x0},
     [FSM_MSG_OpList] = {"OpList", FSM_MSG_OpList_fields, FSM_MSG_OpList_names, 2, 0x0},
     [FSM_MSG_PairValue] = {"PairValue", FSM_MSG_PairValue_fields, FSM_MSG_PairValue_names, 3, 0x0},
+    [FSM_MSG_QueueRunnerDef] = {"QueueRunnerDef", FSM_MSG_QueueRunnerDef_fields, FSM_MSG_QueueRunnerDef_names, 6, 0x0},
     [FSM_MSG_RegisteredGradient] = {"RegisteredGradient", FSM_MSG_RegisteredGradient_fields, FSM_MSG_RegisteredGradient_names, 3, 0x0},
     [FSM_MSG_RegisteredSaver] = {"RegisteredSaver", FSM_MSG_RegisteredSaver_fields, FSM_MSG_RegisteredSaver_names, 3, 0x0},
     [FSM_MSG_ResourceHandleProto] = {"ResourceHandleProto", FSM_MSG_ResourceHandleProto_fields, FSM_MSG_ResourceHandleProto_names, 7, 0x0},
@@ -1320,7 +1411,10 @@ const fsm_message_def fsm_schema[FSM_N_MESSAGES] = {
     [FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference] = {"TrackableObjectGraph.TrackableObject.SlotVariableReference", FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference_fields, FSM_MSG_TrackableObjectGraph_TrackableObject_SlotVariableReference_names, 4, 0x0},
     [FSM_MSG_TupleValue] = {"TupleValue", FSM_MSG_TupleValue_fields, FSM_MSG_TupleValue_names, 2, 0x0},
     [FSM_MSG_TypeSpecProto] = {"TypeSpecProto", FSM_MSG_TypeSpecProto_fields, FSM_MSG_TypeSpecProto_names, 5, 0x0},
+    [FSM_MSG_ValuesDef] = {"ValuesDef", FSM_MSG_ValuesDef_fields, FSM_MSG_ValuesDef_names, 3, 0x0},
+    [FSM_MSG_ValuesDef_ExternalValuesEntry] = {"ValuesDef.ExternalValuesEntry", FSM_MSG_ValuesDef_ExternalValuesEntry_fields, FSM_MSG_ValuesDef_ExternalValuesEntry_names, 3, 0x0},
     [FSM_MSG_VariableDef] = {"VariableDef", FSM_MSG_VariableDef_fields, FSM_MSG_VariableDef_names, 10, 0x0},
     [FSM_MSG_VariantTensorDataProto] = {"VariantTensorDataProto", FSM_MSG_VariantTensorDataProto_fields, FSM_MSG_VariantTensorDataProto_names, 4, 0x0},
     [FSM_MSG_VersionDef] = {"VersionDef", FSM_MSG_VersionDef_fields, FSM_MSG_VersionDef_names, 4, 0x0},
+    [FSM_MSG_WhileContextDef] = {"WhileContextDef", FSM_MSG_WhileContextDef_fields, FSM_MSG_WhileContextDef_names, 13, 0x0},
 };

@@ -6,7 +6,8 @@
 Writes csrc/fsm_schema_ids.h, csrc/fsm_schema_tables.c, fastsm/dtypes.py and
 fastsm/schema.binpb (the FileDescriptorSet that the .pbtxt reader feeds to protobuf).
 Source: tensorflow/core/protobuf/saved_model.proto and what it imports, fingerprint.proto,
-trackable_object_graph.proto, tensor_bundle.proto, graph_debug_info.proto, variable.proto.
+trackable_object_graph.proto, tensor_bundle.proto, graph_debug_info.proto, variable.proto,
+control_flow.proto, queue_runner.proto.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
 from tensorflow.core.framework import graph_debug_info_pb2, types_pb2, variable_pb2
 from tensorflow.core.protobuf import (
+    control_flow_pb2,
     fingerprint_pb2,
+    queue_runner_pb2,
     saved_model_pb2,
     tensor_bundle_pb2,
     trackable_object_graph_pb2,
@@ -39,6 +42,8 @@ ROOTS: list[Descriptor] = [
     tensor_bundle_pb2.BundleEntryProto.DESCRIPTOR,
     graph_debug_info_pb2.GraphDebugInfo.DESCRIPTOR,
     variable_pb2.VariableDef.DESCRIPTOR,
+    control_flow_pb2.ControlFlowContextDef.DESCRIPTOR,
+    queue_runner_pb2.QueueRunnerDef.DESCRIPTOR,
 ]
 
 F = FieldDescriptor

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 
 from ..errors import CoreError, FormatError, UnsupportedError
-from ..graph import op_outputs
-from ..graph.nodes import Graph, node_of
+from ..graph.nodes import Graph, n_outputs, node_of
 from ..text import count, counted, printable
 from ..views import RESERVED
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeVar
 
-    from ..graph.nodes import Node
     from ..model import SavedModel
     from ..views import Asset, MetaGraph, TensorInfo
     from .report import Report
@@ -104,7 +102,7 @@ def check_graph(report: Report, damage: Damage, graph: MetaGraph) -> Graph | Non
         elif node is None:
             problem = "no such node in the graph"
         elif rule == "signature-tensor":
-            n = damage.guard(lambda node=node: _n_outputs(node))  # type: ignore[misc]
+            n = damage.guard(lambda node=node: n_outputs(node))  # type: ignore[misc]
             op = printable(node.op)
             if n is not None and where[1] >= n:
                 problem = f"the node, {op}, has {counted(n, 'output')}"
@@ -130,26 +128,6 @@ def _tensor_id(rule: str, name: str) -> tuple[bytes, int] | None:
     if node and output.isdigit():
         return node, int(output[-18:])
     return None if not data or data.startswith(b"^") else (data, 0)
-
-
-#: Ops of signatures that have one output; graph.op_outputs lists those that have not.
-_ONE_OUTPUT = (b"Placeholder", b"PlaceholderWithDefault", b"Const", b"Identity")
-
-
-def _n_outputs(node: Node) -> int | None:
-    """How many outputs a node has; None where its op, or an attribute, is not known."""
-    if node.op in _ONE_OUTPUT:
-        return 1
-    op = node.op.decode("utf-8", "replace")
-    if op in op_outputs.LISTED:
-        n, attrs = op_outputs.LISTED[op]
-        for name in attrs:
-            more = node.number_in(name)
-            if more is None:
-                return None
-            n += more
-        return n
-    return next((n for n, ops in op_outputs.FIXED.items() if op in ops.split()), None)
 
 
 def _check_objects(

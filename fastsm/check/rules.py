@@ -89,6 +89,10 @@ RULES: dict[str, tuple[Severity, str, str | None]] = {
     "model-damaged": ("error", "saved_model.pb cannot be read through.", None),
     "signature-tensor": ("error", "A signature names a tensor that the graph has not.", None),
     "op-missing": ("error", "What loading runs (saver, init op, asset) is not in the graph.", None),
+    "collection-dangling": (
+        "error", "A collection names a tensor or an op that the graph has not: Python's loaders"
+        " import every collection, and fail.", None,
+    ),
     "model-object": (
         "error", "An object of the model names an object, a function or an asset that is not"
         " there.", None,

@@ -15,6 +15,7 @@ from ..source import File
 from ..text import counted, printable
 from . import model as models
 from . import restore
+from .collections import check_collections
 from .entries import check_entries
 from .report import Report
 from .table import check_index, open_index
@@ -204,9 +205,12 @@ def _check_agreement(
     if bundle is not None and entries is not None:
         index_file = f"{VARIABLES}/{VARIABLES}.index"
         objects = _objects(report, bundle, entries, index_file)
+    # So goes tf.saved_model.load by the objects of a model, and not by its collections.
+    by_objects = len(model.meta_graphs) == 1 and bool(model.meta_graphs[0].object_spans)
     for graph in model.meta_graphs:
         nodes = models.check_graph(report, damage, graph)
         if nodes is not None:
+            check_collections(report, damage, graph, nodes, by_objects=by_objects)
             _check_restored(report, damage, graph, nodes, entries, objects)
     models.check_assets(report, damage, model)
     return checksum

@@ -9,6 +9,7 @@ from struct import iter_unpack
 
 from ..source import LEN, VARINT, last, merged
 from ..views import map_entries, read_shape
+from . import op_outputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,6 +103,26 @@ def _varints(data: bytes) -> Iterator[int]:
             value = shift = 0
 
 
+#: Ops of signatures that have one output; op_outputs lists those that have not.
+_ONE_OUTPUT = (b"Placeholder", b"PlaceholderWithDefault", b"Const", b"Identity")
+
+
+def n_outputs(node: Node) -> int | None:
+    """How many outputs a node has; None where its op, or an attribute, is not known."""
+    if node.op in _ONE_OUTPUT:
+        return 1
+    op = node.op.decode("utf-8", "replace")
+    if op in op_outputs.LISTED:
+        n, attrs = op_outputs.LISTED[op]
+        for name in attrs:
+            more = node.number_in(name)
+            if more is None:
+                return None
+            n += more
+        return n
+    return next((n for n, ops in op_outputs.FIXED.items() if op in ops.split()), None)
+
+
 class Graph:
     """The nodes of a meta graph, found by name or op; names are read when they are wanted."""
 
@@ -127,14 +148,23 @@ class Graph:
         Args:
             owner: 0 for the main graph, i + 1 for function i.
         """
+        found = self._named(wanted, owner)
+        return {name: self._node(*where) for name, where in found.items()}
+
+    def ops(self, wanted: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Of those nodes of the main graph with these names the ops."""
+        return {name: self._names[op] for name, (_, _, op) in self._named(wanted, 0).items()}
+
+    def _named(self, wanted: Iterable[bytes], owner: int) -> dict[bytes, tuple[int, int, int]]:
+        """Name -> (start, length, op) of nodes; of equal names the last."""
         names = set(wanted)
         lengths = set(map(len, names))
-        found: dict[bytes, Node] = {}
-        for start, at, length, n, op, _ in self._rows(owner):
+        found: dict[bytes, tuple[int, int, int]] = {}
+        for start, at, length, n, op, _ in self._rows(owner) if names else ():
             if n in lengths:
                 name = self._reader.source.read(at, n)
                 if name in names:
-                    found[name] = self._node(start, length, op)
+                    found[name] = (start, length, op)
         return found
 
     def with_ops(self, ops: Iterable[bytes], owner: int = 0) -> Iterator[Node]:
