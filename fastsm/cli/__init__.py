@@ -147,18 +147,24 @@ def parse_plain(module: ModuleType, words: list[str]) -> Arguments | None:
     values: dict[str, Any] = {}
     names: list[str] = []
     n_required = 0
+    takes_rest = False
     switches: dict[str, str] = {}
     takes_value: dict[str, str] = {}
+    listed: set[str] = set()
     for flags, how in [*module.OPTIONS, *COMMON]:
         name = how.get("dest", flags[0].lstrip("-").replace("-", "_"))
-        values[name] = how.get("default", False if "action" in how else None)
+        values[name] = how.get("default", False if how.get("action") == "store_true" else None)
         if not flags[0].startswith("-"):
             names.append(name)
             n_required += how.get("nargs") != "?"
+            takes_rest = how.get("nargs") == "+"  # if so, it is the last name
         elif how.get("action") == "store_true":
             switches.update(dict.fromkeys(flags, name))
         elif {"action", "nargs", "type", "choices"}.isdisjoint(how):
             takes_value.update(dict.fromkeys(flags, name))
+        elif how.get("action") == "append":
+            takes_value.update(dict.fromkeys(flags, name))
+            listed.add(name)
     given = []
     rest = iter(words)
     for word in rest:
@@ -168,14 +174,17 @@ def parse_plain(module: ModuleType, words: list[str]) -> Arguments | None:
             value = next(rest, "-")
             if value.startswith("-"):
                 return None
-            values[takes_value[word]] = value
+            name = takes_value[word]
+            values[name] = [*(values[name] or ()), value] if name in listed else value
         elif word.startswith("-"):
             return None
         else:
             given.append(word)
-    if not n_required <= len(given) <= len(names):
+    if len(given) < n_required or (len(given) > len(names) and not takes_rest):
         return None
     values.update(zip(names, given, strict=False))
+    if takes_rest:
+        values[names[-1]] = given[len(names) - 1 :]
     return Arguments(**values)
 
 
