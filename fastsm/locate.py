@@ -8,6 +8,10 @@ from .errors import FormatError, UnsupportedError, UsageError
 from .source import File, Source, from_bytes
 from .text import Record, count, printable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 #: The file of a model by format, in the order in which every loader looks.
 #: Source: tensorflow/cc/saved_model/constants.h, loader.cc ReadSavedModel.
 FILES = {"pb": "saved_model.pb", "pbtxt": "saved_model.pbtxt"}
@@ -183,3 +187,31 @@ def _below(folder: str, left: list[int]) -> tuple[int, int]:
                 size += entry.stat(follow_symlinks=False).st_size
                 n += 1
     return size, n
+
+
+def below(
+    folder: str, skip: Callable[[str], object]
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """What lies below a folder, by its path in it; links are not followed.
+
+    Args:
+        skip: Told, in words, what could not be looked at.
+    """
+    pending, left = [""], MAX_ENTRIES
+    while pending:
+        at = pending.pop()
+        try:
+            listing = list(os.scandir(os.path.join(folder, at)))
+        except OSError as e:
+            skip(f"{printable(at) or 'the folder'}: cannot be listed: {e.strerror}")
+            continue
+        for entry in listing:
+            left -= 1
+            if left < 0:
+                more = f"the folder has more than {count(MAX_ENTRIES)} files"
+                skip(f"links and unused assets: {more}")
+                return
+            name = f"{at}/{entry.name}" if at else entry.name
+            yield name, entry
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(name)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from ._core import Source
+    from .assets import AssetFile
     from .bundle import Summary
     from .bundle.find import Found
     from .bundle.variables import Variables
@@ -270,6 +271,24 @@ class SavedModel(_Closing):
             graphs = self.meta_graphs
             self._variables = Variables(opened, lambda: _restored_keys(graphs))
         return self._variables
+
+    @property
+    def assets(self) -> dict[str, AssetFile]:
+        """The assets by name: those that meta graphs name, then files of assets/ that none does.
+
+        Raises FormatError where a meta graph's assets cannot be read.
+
+        Example:
+            >>> import fastsm
+            >>> assets = fastsm.open("examples/tagger/1").assets
+            >>> assets["vocabulary.txt"].bytes, assets["vocabulary.txt"].state
+            (71, 'present')
+            >>> [(use.tags, use.tensor, use.ops) for use in assets["vocabulary.txt"].uses]
+            [(['train'], 'asset_path:0', ['InitializeTableFromTextFileV2']), ...]
+        """
+        from .assets import asset_files
+
+        return asset_files(self.folder, self.meta_graphs)
 
     @property
     def has_chunked_twin(self) -> bool:

@@ -272,15 +272,21 @@ class Asset(Record):
     Attributes:
         filename: As the file says it, relative to ``assets/``; not checked here.
         tensor: The tensor's name.
+        place: Where it stands, ``meta_graphs[0].asset_file_def[2]``.
     """
 
-    __slots__ = ("filename", "tensor")
+    __slots__ = ("filename", "tensor", "_place")
 
     def __init__(self, reader: Reader, spans: Spans, place: str) -> None:
         fields = reader.fields(spans, place)
         filename = last(fields, 2)
         self.filename = reader.text(filename, place) if filename else ""
         self.tensor = TensorInfo(reader, merged(fields, 1), f"{place}.tensor_info").name
+        self._place = place
+
+    @property
+    def place(self) -> str:
+        return self._place
 
 
 class InitOp(Record):

@@ -182,6 +182,7 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
         "show examples/tagger/1 --json --functions --ops --signature serving_default",
         "show examples/ranker/1 --json --fingerprint",
         "show examples/ranker/1 --json --tags nope",
+        "assets examples/tagger/1 --json",
         "verify examples/ranker/1 --json",
         "verify examples/tagger/1 --json --quick",
         "retag examples/ranker/1 serve gpu --json --receipt receipt.json --backup before",

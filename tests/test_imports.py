@@ -93,6 +93,8 @@ def test_show_as_json_adds_a_writer_and_no_reader() -> None:
         ["show", RANKER + "/variables/variables"],
         ["variables", RANKER],
         ["variables", RANKER, "--json"],
+        ["assets", TAGGER],
+        ["assets", TAGGER, "--json"],
         ["verify", RANKER],
         ["verify", TAGGER, "--quick", "--json", "--fail-on", "warning"],
         ["retag", RANKER, "serve", "serve,gpu", "--dry-run"],

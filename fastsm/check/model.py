@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 
+from ..assets import ASSETS, absent, fed_tensor, files, meant, outside, same_file
 from ..errors import CoreError, FormatError, UnsupportedError
 from ..graph.nodes import Graph, n_outputs, node_of
+from ..locate import below
 from ..text import count, counted, printable
 from ..views import RESERVED
 
@@ -24,14 +26,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-ASSETS = "assets"
-
 #: What `errors` says where fastsm gives up and the file may be sound.
 PAST_LIMIT = "a limit of fastsm"
-
-#: A folder of more files than this is not walked to its end.
-MAX_FILES = 100_000
-
 
 class Damage:
     """Turns what a part of saved_model.pb raises into findings: each place once."""
@@ -189,9 +185,9 @@ def _named(damage: Damage, graph: MetaGraph) -> Iterator[tuple[str, str, str]]:
     if init_op is not None and init_op.source != "signature" and init_op.name:
         place = f'{graph.place}.collection_def["{printable(init_op.source)}"]'
         yield "op-missing", place, init_op.name
-    for i, asset in enumerate(_assets(damage, graph)):
+    for asset in _assets(damage, graph):
         if asset.tensor:
-            yield "op-missing", f"{graph.place}.asset_file_def[{i}].tensor_info", asset.tensor
+            yield "op-missing", f"{asset.place}.tensor_info", asset.tensor
 
 
 def _tensors(info: TensorInfo) -> Iterator[str]:
@@ -213,30 +209,33 @@ def check_assets(report: Report, damage: Damage, model: SavedModel) -> None:
     """Assets of every meta graph against the files in assets/."""
     named: set[str] = set()
     for graph in model.meta_graphs:
-        missing: list[tuple[str, Asset]] = []
-        fed: dict[str, str] = {}
-        for i, asset in enumerate(_assets(damage, graph)):
-            place = f"{graph.place}.asset_file_def[{i}].filename"
+        missing: list[Asset] = []
+        fed: dict[tuple[bytes, int], str] = {}
+        for asset in _assets(damage, graph):
+            place = f"{asset.place}.filename"
             name = printable(asset.filename)
             report.count("assets")
-            named.add(os.path.normpath(asset.filename))
-            if leads_out(asset.filename):
+            named.update(meant(model.folder, asset.filename))
+            words = outside(asset.filename)
+            if words:
                 report.add(
-                    "asset-outside", damage.file,
-                    f'"{name}": leads out of the model\'s folder (not opened)', place=place,
-                    key=asset.filename,
+                    "asset-outside", damage.file, f'"{name}": {words} (not opened)',
+                    place=place, key=asset.filename,
                 )  # fmt: skip
             elif not os.path.isfile(os.path.join(model.folder, ASSETS, asset.filename)):
-                missing.append((place, asset))
-            other = fed.setdefault(asset.tensor, asset.filename)
-            if asset.tensor and other != asset.filename:
+                missing.append(asset)
+            tensor = fed_tensor(asset)
+            if asset.tensor and tensor in fed:
+                other = fed[tensor]
+                both = f'"{printable(other)}" and "{name}"'
+                twice = f'"{name}" twice' if same_file(other, asset.filename) else both
                 report.add(
-                    "asset-tensor", damage.file,
-                    f'"{printable(asset.tensor)}" is fed "{printable(other)}" and "{name}"',
+                    "asset-tensor", damage.file, f'"{printable(asset.tensor)}" is fed {twice}',
                     place=place, key=asset.tensor,
                 )  # fmt: skip
-        _add_missing(report, damage, graph, missing)
-    for name in _files(os.path.join(model.folder, ASSETS)):
+            fed.setdefault(tensor, asset.filename)
+        _add_missing(report, damage, model, graph, missing)
+    for name in files(model.folder):
         if name not in named:
             report.add("asset-unused", f"{ASSETS}/{printable(name)}", "no meta graph names it")
 
@@ -246,66 +245,27 @@ def _assets(damage: Damage, graph: MetaGraph) -> tuple[Asset, ...]:
 
 
 def _add_missing(
-    report: Report, damage: Damage, graph: MetaGraph, missing: list[tuple[str, Asset]]
+    report: Report, damage: Damage, model: SavedModel, graph: MetaGraph, missing: list[Asset]
 ) -> None:
     """Assets that are not there: an error where some node takes the path."""
     nodes = damage.guard(lambda: Graph(graph)) if missing else None
-    wanted = {node_of(asset.tensor.encode("utf-8", "surrogateescape")) for _, asset in missing}
+    wanted = {node_of(asset.tensor.encode("utf-8", "surrogateescape")) for asset in missing}
     taken = damage.guard(lambda: nodes.taken(wanted)) if nodes is not None else None
-    for place, asset in missing:
+    for asset in missing:
         node = node_of(asset.tensor.encode("utf-8", "surrogateescape"))
         read = taken is None or node in taken
-        name = printable(asset.filename)
+        words = absent(model.folder, asset.filename)
         report.add(
             "asset-missing" if read else "asset-unread", damage.file,
-            f'"{name}": {ASSETS}/{name} is not there{"" if read else "; no node takes its path"}',
-            place=place, key=asset.filename,
+            f'"{printable(asset.filename)}": {words}{"" if read else "; no node takes its path"}',
+            place=f"{asset.place}.filename", key=asset.filename,
         )  # fmt: skip
-
-
-def leads_out(name: str) -> bool:
-    """Whether a name, taken below ``assets/``, leads anywhere else."""
-    if "\0" in name:
-        return True
-    return os.path.isabs(name) or os.path.normpath(name).split("/")[0] == ".."
-
-
-def _below(folder: str, skip: Callable[[str], object]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """What lies below a folder, by its path in it; links are not followed.
-
-    Args:
-        skip: Told, in words, what could not be looked at.
-    """
-    pending, left = [""], MAX_FILES
-    while pending:
-        below = pending.pop()
-        try:
-            listing = list(os.scandir(os.path.join(folder, below)))
-        except OSError as e:
-            skip(f"{printable(below) or 'the folder'}: cannot be listed: {e.strerror}")
-            continue
-        for entry in listing:
-            left -= 1
-            if left < 0:
-                skip(f"links and unused assets: the folder has more than {count(MAX_FILES)} files")
-                return
-            name = f"{below}/{entry.name}" if below else entry.name
-            yield name, entry
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(name)
-
-
-def _files(folder: str) -> list[str]:
-    """The files below a folder, by their paths in it, sorted. What cannot be looked at is
-    told by `check_links`, which sees all of the model."""
-    entries = _below(folder, lambda words: None)
-    return sorted(name for name, e in entries if not e.is_dir(follow_symlinks=False))
 
 
 def check_links(report: Report, folder: str) -> None:
     """Links among the model's files that lead out of its folder."""
     inside = os.path.realpath(folder) + os.sep
-    for name, entry in _below(folder, report.skip):
+    for name, entry in below(folder, report.skip):
         if entry.is_symlink():
             target = os.path.realpath(entry.path)
             if not (target + os.sep).startswith(inside):

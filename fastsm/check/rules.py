@@ -110,8 +110,10 @@ RULES: dict[str, tuple[Severity, str, str | None]] = {
     "asset-unread": (
         "warning", "An asset that the model names is not there, and no node takes its path.", None,
     ),
-    "asset-outside": ("error", "An asset's name leads out of the model's folder.", None),
-    "asset-tensor": ("warning", "Two assets are fed to one tensor: only one can be.", None),
+    "asset-outside": ("error", "An asset's name leads out of assets/.", None),
+    "asset-tensor": (
+        "error", "Two assets are fed to one tensor: C++ refuses that, even of the same file.", None,
+    ),
     "asset-unused": ("note", "A file in assets/ that no meta graph names.", None),
     "link-outside": ("warning", "A file of the model is a link that leads out of it.", None),
     # fingerprint.pb

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 VERBS = {
     "show": ("show", "what is in a model: meta graphs, tags, signatures, files"),
     "variables": ("variables", "the tensors of a model or a checkpoint, or the values of one"),
+    "assets": ("assets", "the files that a model takes along: who reads them, what is missing"),
     "verify": ("verify", "whether it is what was saved: checksums, and what must agree"),
     "retag": ("retag", "change the tag set by which loaders find a meta graph"),
     "dedupe": ("dedupe", "let variables that are stored twice share their bytes"),

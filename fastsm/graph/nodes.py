@@ -8,12 +8,13 @@ from __future__ import annotations
 from struct import iter_unpack
 
 from ..source import LEN, VARINT, last, merged
+from ..text import printable
 from ..views import map_entries, read_shape
 from . import op_outputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from .._core import Field
     from ..source import Reader, Spans
@@ -183,6 +184,17 @@ class Graph:
             found |= wanted.intersection(map(node_of, self._node(start, length, op).inputs))
         return found
 
+    def taking(self, names: Container[bytes], owner: int = 0) -> Iterator[Node]:
+        """The nodes that take an output of any of these, in file order.
+
+        Args:
+            owner: As for `named`; of a function its arguments are taken, too.
+        """
+        for start, _, length, _, op, _ in self._rows(owner):
+            node = self._node(start, length, op)
+            if any(node_of(taken) in names for taken in node.inputs):
+                yield node
+
     @property
     def functions(self) -> set[bytes]:
         """The names of the function library."""
@@ -194,6 +206,22 @@ class Graph:
             if f[0] == name:
                 return i + 1
         return None
+
+    def arguments(self, owner: int) -> list[bytes]:
+        """The names of a function's arguments.
+
+        Source: tensorflow/core/framework/function.proto FunctionDef.signature,
+        op_def.proto OpDef.input_arg.
+        """
+        name, start, end, _, _ = self._index.functions()[owner - 1]
+        place = f'{self._place}.library.function["{printable(name)}"].signature'
+        signature = merged(self._reader.fields([(start, end)], place), 1)
+        found = []
+        for f in self._reader.fields(signature, place):
+            if f.number == 2 and f.wire == LEN:
+                argument = last(self._reader.fields([(f.at, f.end)], place), 1)
+                found.append(self._reader.bytes(argument, place) if argument else b"")
+        return found
 
     def _node(self, start: int, length: int, op: int) -> Node:
         return Node(self._reader, start, start + length, self._names[op], self._place)

@@ -1,0 +1,127 @@
+"""Where the path of an asset goes: from the tensor that is fed it to the ops that take it.
+
+Source: tensorflow/python/trackable/asset.py, tensorflow/core/ops/lookup_ops.cc,
+io_ops.cc (2.21).
+"""
+
+from __future__ import annotations
+
+from .nodes import CALLS, node_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .nodes import Graph, Node
+
+    #: Something that holds a path: the graph or function that it is of, and the node or
+    #: the argument.
+    Holder = tuple[int, bytes]
+
+#: Ops that give what they take.
+_SAME = frozenset([b"Identity", b"ReadVariableOp"])
+
+#: Ops of a variable that holds a path, which do nothing with the path.
+_ABOUT = frozenset([b"VarIsInitializedOp", b"IsVariableInitialized", b"DestroyResourceOp"])
+
+#: Ops that write their second input into the variable that is their first.
+_ASSIGN = frozenset([b"AssignVariableOp", b"Assign"])
+
+#: Ops that open the file of the path that they take, and no other.
+OPENERS = frozenset([
+    "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2", "InitializeTRTResource",
+    "InitializeTableFromTextFile", "InitializeTableFromTextFileV2", "ReadFile",
+    "TFRecordDataset", "TFRecordDatasetV2", "TextLineDataset",
+])  # fmt: skip
+
+#: Graphs are read this often at most: a hostile one may hand a path on for ever.
+_MAX_PASSES = 64
+
+#: More assets than this are not followed: each node notes which it holds.
+_MAX_ASSETS = 1000
+
+
+def takers(graph: Graph) -> list[set[str]] | None:
+    """The ops that take the path of each asset of a meta graph in the end.
+
+    Through variables, identities and calls; a control input takes nothing.
+
+    Returns:
+        The ops of each asset, in the order of its assets; None where there is too much to
+        follow.
+
+    Raises FormatError where the graph is damaged.
+    """
+    assets = graph.graph.assets
+    if len(assets) > _MAX_ASSETS:
+        return None
+    found: list[set[str]] = [set() for _ in assets]
+    held: dict[Holder, int] = {}  # which assets' paths a holder may have, by bits
+    for i, asset in enumerate(assets):
+        holder = 0, node_of(asset.tensor.encode("utf-8", "surrogateescape"))
+        held[holder] = held.get(holder, 0) | 1 << i
+    for holder, i in _captured(graph):
+        held[holder] = held.get(holder, 0) | 1 << i
+    fresh = dict(held)
+    for _ in range(_MAX_PASSES):
+        if not fresh:
+            return found
+        owner = next(iter(fresh))[0]
+        here = {name: bits for (of, name), bits in fresh.items() if of == owner}
+        fresh = {holder: bits for holder, bits in fresh.items() if holder[0] != owner}
+        for to, op, bits in _steps(graph, owner, here):
+            if to is None:
+                for i, ops in enumerate(found):
+                    if bits >> i & 1:
+                        ops.add(op.decode("utf-8", "replace"))
+            elif bits & ~held.get(to, 0):
+                held[to] = held.get(to, 0) | bits
+                fresh[to] = fresh.get(to, 0) | bits
+    return None
+
+
+def _captured(graph: Graph) -> Iterator[tuple[Holder, int]]:
+    """The arguments by which functions of a TF2 model capture an asset: (holder, asset)."""
+    objects = graph.graph.objects
+    n = len(graph.graph.assets)
+    found = ((node.id, node.asset_index) for node in objects or ())
+    indices = {node_id: index for node_id, index in found if index is not None}
+    if objects is None or not indices:
+        return
+    for name, concrete in objects.concrete_functions.items():
+        captures = [indices.get(to) for to in concrete.bound_inputs]
+        function = graph.function(name.encode("utf-8", "surrogateescape"))
+        if function is None or all(index is None for index in captures):
+            continue
+        names = graph.arguments(function)[-len(captures) :]
+        for argument, index in zip(names, captures, strict=False):
+            if index is not None and -n <= index < n:
+                yield (function, argument), index % n
+
+
+def _steps(
+    graph: Graph, owner: int, here: dict[bytes, int]
+) -> Iterator[tuple[Holder | None, bytes, int]]:
+    """What takes any of these: (what holds the path then, or None; the op; the bits)."""
+    for node in graph.taking(here, owner):
+        for i, taken in enumerate(node.inputs):
+            bits = 0 if taken.startswith(b"^") else here.get(node_of(taken), 0)
+            if not bits or node.op in _ABOUT:
+                continue
+            if node.op in _SAME:
+                yield (owner, node.name), node.op, bits
+            elif node.op in _ASSIGN:
+                if i == 1:
+                    yield (owner, node_of(node.inputs[0])), node.op, bits
+            else:
+                argument = _argument(graph, node, i)
+                yield argument, node.op, bits
+
+
+def _argument(graph: Graph, node: Node, i: int) -> Holder | None:
+    """What input i of a call is in the function that it calls; None for any other node."""
+    function = graph.function(node.function("f") if node.op in CALLS else node.op)
+    if function is None:
+        return None
+    names = graph.arguments(function)
+    return (function, names[i]) if i < len(names) else None
