@@ -187,6 +187,7 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
         "verify examples/tagger/1 --json --quick",
         "retag examples/ranker/1 serve gpu --json --receipt receipt.json --backup before",
         "dedupe examples/ranker/1 --json --dry-run",
+        "edit examples/ranker/1 /dev/stdin --json < plan.json",
         "repair examples/ranker/1 --json --dry-run",
         "export-weights examples/ranker/1 w.npz --json",
         "undo examples/ranker/1 before --json",
@@ -195,6 +196,7 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
 def test_every_field_of_json_is_documented(command: str, examples: Path) -> None:
     page = (ROOT / "docs" / "json.md").read_text()
     run = session(examples)
+    (examples / "plan.json").write_text("[]")
     if command.startswith("undo"):
         run("fastsm retag examples/ranker/1 serve gpu --backup before")
     documents = [json.loads(run(f"fastsm {command} 2>/dev/null"))]

@@ -25,6 +25,7 @@ VERBS = {
     "assets": ("assets", "the files that a model takes along: who reads them, what is missing"),
     "verify": ("verify", "whether it is what was saved: checksums, and what must agree"),
     "retag": ("retag", "change the tag set by which loaders find a meta graph"),
+    "edit": ("edit", "several edits as one, from a file of JSON"),
     "dedupe": ("dedupe", "let variables that are stored twice share their bytes"),
     "repair": ("repair", "mend what verify finds, where nothing is lost by it"),
     "export-weights": ("export_weights", "write the variables into an npz or safetensors file"),

@@ -16,7 +16,7 @@ from ..views import meta_graphs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Any, TypedDict
 
@@ -143,7 +143,9 @@ class Edit:
         progress: Called with (bytes done, bytes in all).
 
     Attributes:
-        result: What was done, once the block has ended; None before.
+        done: What was done so far, in order.
+        dry_run: As it was given; may be changed until the block ends.
+        result: What came of it, once the block has ended; None before.
 
     Raises:
         RefusedError: Not a model to edit; or at the end: it changed meanwhile.
@@ -168,13 +170,14 @@ class Edit:
             raise UsageError(os.fspath(path), "out and in_place: one of them")
         self._told = out is not None or in_place or dry_run
         self._options: Any = {
-            "out": _text(out), "dry_run": dry_run, "sync": sync, "backup": _text(backup),
+            "out": _text(out), "sync": sync, "backup": _text(backup),
             "receipt": _text(receipt), "link": link, "progress": progress,
         }  # fmt: skip
+        self.dry_run = dry_run
         self._progress = progress
         self._model = _open_model(path)
         self._draft = Draft(self._model.path, self._model.located, self._model.reader)
-        self._done: list[Done] = []
+        self.done: list[Done] = []
         self._over = False
         self.result: EditResult | None = None
 
@@ -217,6 +220,21 @@ class Edit:
             raise UsageError(self._draft.path, problem)
         self._add(mend(self._draft, only, self._progress))
 
+    def apply(self, edits: Iterable[Mapping[str, Any]]) -> None:
+        """Edits as data, in order.
+
+        Args:
+            edits: Of each its ``verb`` ("rename-signature") and what the method of that name
+                takes, by its parameters' names: what `EditResult.to_dict` has as ``edits``.
+
+        Raises:
+            UsageError: No such verb, or not what it takes.
+        """
+        from .data import call
+
+        for i, item in enumerate(edits):
+            call(self, item, f"edits[{i}]")
+
     # -- how they are carried out --
 
     @property
@@ -234,26 +252,26 @@ class Edit:
             )
 
     def _add(self, done: Done) -> None:
-        self._done.append(done)
+        self.done.append(done)
 
     def _carry_out(self) -> None:
         draft, options = self._open, self._options
         plan = draft.finish()
-        if len(self._done) == 1:
-            plan.verb, plan.arguments = self._done[0].verb, self._done[0].arguments
+        if len(self.done) == 1:
+            plan.verb, plan.arguments = self.done[0].verb, self.done[0].arguments
         else:
-            edits = [{"verb": done.verb, **done.arguments} for done in self._done]
+            edits = [{"verb": done.verb, **done.arguments} for done in self.done]
             plan.verb, plan.arguments = "edit", {"edits": edits}
-        done = commit(plan, check=self._check, **options)
+        committed = commit(plan, check=self._check, dry_run=self.dry_run, **options)
         where = options["out"] or self._model.path
         self.result = EditResult(
-            where, self._model.folder, plan, done.written, done.warnings, self._done,
-            self._undo(where) if done.changed else None,
+            where, self._model.folder, plan, committed.written, committed.warnings, self.done,
+            self._undo(where) if committed.changed else None,
         )  # fmt: skip
 
     def _undo(self, where: str) -> str | None:
         """The commands that take all of it back: the inverse of each edit, or the backup."""
-        inverses = [done.inverse for done in reversed(self._done) if done.changes]
+        inverses = [done.inverse for done in reversed(self.done) if done.changes]
         if inverses and None not in inverses:
             return " && ".join(command(words, where) for words in inverses if words)
         backup = self._options["backup"]
