@@ -194,3 +194,52 @@ def stale_fingerprint(tf: TF, out: Path) -> None:
     true = (out / "fingerprint.pb").read_bytes()
     _edit(out, lambda m: m.meta_graphs[0].meta_info_def.tags.append("late"))
     (out / "fingerprint.pb").write_bytes(true)
+
+
+@model()
+def no_function_spec(tf: TF, out: Path) -> None:
+    """TF2 without the function_spec of signatures, as releases before 2.4 wrote them."""
+    tf2.alike(tf, out)
+
+    def clear(saved_model: Any) -> None:
+        for node in saved_model.meta_graphs[0].object_graph_def.nodes:
+            if node.WhichOneof("kind") == "bare_concrete_function":
+                node.bare_concrete_function.ClearField("function_spec")
+
+    _edit(out, clear)
+
+
+@model()
+def dangling_collection(tf: TF, out: Path) -> None:
+    """TF1 with a collection that names a node that is gone, and a variable that is."""
+    tf1.train_and_serve_resource(tf, out)
+
+    def dangle(saved_model: Any) -> None:
+        from tensorflow.core.framework import variable_pb2
+
+        serve = saved_model.meta_graphs[1]
+        serve.collection_def["train_op"].node_list.value.append("Adam")
+        serve.collection_def["losses"].node_list.value.extend(["y:0", "gone:0"])
+        variables = serve.collection_def["trainable_variables"].bytes_list
+        gone = variable_pb2.VariableDef.FromString(variables.value[0])
+        gone.variable_name = "gone:0"
+        variables.value.append(gone.SerializeToString(deterministic=True))
+
+    _edit(out, dangle)
+
+
+@model()
+def stale_children(tf: TF, out: Path) -> None:
+    """TF2 with a signature renamed in saved_model.pb alone: not in the checkpoint's graph."""
+    tf2.two_signatures(tf, out)
+
+    def rename(saved_model: Any) -> None:
+        (m,) = saved_model.meta_graphs
+        m.signature_def["renamed"].CopyFrom(m.signature_def["two"])
+        del m.signature_def["two"]
+        nodes = m.object_graph_def.nodes
+        (signatures,) = (c.node_id for c in nodes[0].children if c.local_name == "signatures")
+        (child,) = (c for c in nodes[signatures].children if c.local_name == "two")
+        child.local_name = "renamed"
+
+    _edit(out, rename)

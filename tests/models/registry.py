@@ -5,7 +5,6 @@ tests collected) where it is not installed.
 """
 from __future__ import annotations
 
-import operator
 import os
 import random
 import uuid
@@ -66,8 +65,7 @@ def _be_deterministic() -> None:
     by_address = ObjectIdentityWeakSet.__iter__
 
     def by_name(variables: ObjectIdentityWeakSet) -> Iterator[Any]:
-        key = operator.attrgetter("_unique_id")
-        return iter(sorted(by_address(variables), key=key))
+        return iter(sorted(by_address(variables), key=lambda v: getattr(v, "_unique_id", "")))
 
     ObjectIdentityWeakSet.__iter__ = by_name
 

@@ -295,3 +295,67 @@ def asset_field(tf: TF, out: Path) -> None:
     from tensorflow.python.saved_model.builder_impl import _SavedModelBuilder
 
     _save_table(tf, out, _SavedModelBuilder(str(out)), "init_op")
+
+
+@model()
+def tables_and_tags(tf: TF, out: Path) -> None:
+    """TF1 {train}, {serve}, {serve, small}: an asset of all, one of {train}, shared variables."""
+    v1 = tf.compat.v1
+    builder = v1.saved_model.Builder(str(out))
+    with words_file(out) as words:
+        labels = words.with_name("labels.txt")
+        labels.write_text("no\nyes\n")
+
+        with tf.Graph().as_default(), v1.Session() as session:
+            signatures, init_op = _table(tf, words)
+            index_to_label = tf.lookup.StaticHashTable(
+                tf.lookup.TextFileInitializer(
+                    tf.constant(str(labels), name="label_path"),
+                    tf.int64,
+                    tf.lookup.TextFileIndex.LINE_NUMBER,
+                    tf.string,
+                    tf.lookup.TextFileIndex.WHOLE_LINE,
+                ),
+                default_value="?",
+            )
+            index = v1.placeholder(tf.int64, [None], name="index")
+            bonus = v1.get_variable("bonus", [2], initializer=v1.ones_initializer())
+            signatures["labels"] = v1.saved_model.predict_signature_def(
+                {"index": index}, {"label": index_to_label.lookup(index), "bonus": bonus + 1.0}
+            )
+            init_op = v1.tables_initializer(name="init_all_tables")
+            session.run(v1.global_variables_initializer())
+            builder.add_meta_graph_and_variables(
+                session,
+                ["train"],
+                signatures,
+                assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
+                main_op=init_op,
+            )
+        for tags in (["serve"], ["serve", "small"]):
+            with tf.Graph().as_default():
+                signatures, init_op = _table(tf, words)
+                builder.add_meta_graph(
+                    tags,
+                    signatures,
+                    assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
+                    main_op=init_op,
+                )
+        builder.save()
+
+
+@model()
+def v1_devices(tf: TF, out: Path) -> None:
+    """TF1 {serve} on the CPU of this machine, {worker} with nodes on those of another."""
+    v1 = tf.compat.v1
+    builder = v1.saved_model.Builder(str(out))
+    with tf.Graph().as_default(), v1.Session() as session:
+        with tf.device("/device:CPU:0"):
+            signatures = _line(tf, use_resource=False)
+        session.run(v1.global_variables_initializer())
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+    with tf.Graph().as_default():
+        with tf.device("/job:ps/task:3"):
+            signatures = _line(tf, use_resource=False)
+        builder.add_meta_graph(["worker"], signatures)
+    builder.save()

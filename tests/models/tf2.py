@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+from ..wire import varint
 from .registry import TF, model
 from .words import words_file
 
@@ -153,6 +155,8 @@ def odd_signatures(tf: TF, out: Path) -> None:
     feeds={
         "ragged": {"r": [1.0, 2.0, 3.0], "r_1": [0, 2, 3]},
         "sparse": {"s": [[0, 1], [1, 0]], "s_1": [1.0, 2.0], "s_2": [2, 3]},
+        "ragged()": {"0": [1.0, 2.0, 3.0], "1": [0, 2, 3]},
+        "sparse()": {"0": [[0, 1], [1, 0]], "1": [1.0, 2.0], "2": [2, 3]},
     }
 )
 def ragged_and_sparse(tf: TF, out: Path) -> None:
@@ -325,3 +329,165 @@ def _save_line(tf: TF, out: Path, *, with_aliases: bool = False, **options) -> N
     tf.saved_model.save(
         line, out, signatures=line.serve, options=tf.saved_model.SaveOptions(**options)
     )
+
+
+@model()
+def alike(tf: TF, out: Path) -> None:
+    """Inputs and outputs of one dtype and shape: in another order, they swap without an error."""
+
+    class Alike(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.weight = tf.Variable([2.0, 3.0], name="weight")
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None, 2], name="low"),
+                tf.TensorSpec([None, 2], name="high"),
+                tf.TensorSpec([None, 2], name="base"),
+                tf.TensorSpec([], tf.int32, name="shift"),
+                tf.TensorSpec([None], tf.string, name="label"),
+            ]
+        )
+        def measure(self, low, high, base, shift, label):
+            moved = tf.cast(shift, tf.float32) * self.weight
+            return {
+                "width": high - low + moved,
+                "middle": (low + 2.0 * high) / 3.0 - base,
+                "above": low * self.weight - base,
+                "labels": tf.strings.join([label, tf.strings.as_string(shift)], "-"),
+                "rows": tf.shape(low)[0],
+            }
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 2], name="x")])
+        def around(self, x):
+            names = tf.fill([tf.shape(x)[0]], "x")
+            measured = self.measure(x, x + 1.0, x * 0.5, 2, names)
+            return {"y": measured["width"] - measured["above"], "n": measured["rows"]}
+
+    model = Alike()
+    tf.saved_model.save(
+        model, out, signatures={"serving_default": model.measure, "around": model.around}
+    )
+
+
+@model()
+def one_function(tf: TF, out: Path) -> None:
+    """Signatures of one function: traced once for two keys, and again for a third."""
+
+    class One(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.rate = tf.Variable(0.25, name="rate")
+
+        @tf.function
+        def mix(self, first, second):
+            return {"mixed": first * self.rate + second, "rest": second - first}
+
+    one = One()
+    vectors = [tf.TensorSpec([None], name=name) for name in ("first", "second")]
+    matrices = [tf.TensorSpec([None, 3], name=name) for name in ("first", "second")]
+    mixed = one.mix.get_concrete_function(*vectors)
+    wide = one.mix.get_concrete_function(*matrices)
+    tf.saved_model.save(
+        one, out, signatures={"serving_default": mixed, "again": mixed, "wide": wide}
+    )
+
+
+@model()
+def nested_outputs(tf: TF, out: Path) -> None:
+    """A method that takes and returns dicts in tuples in lists; a signature with one output."""
+
+    class Nested(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.weight = tf.Variable([1.0, -1.0], name="weight")
+
+        @tf.function(
+            input_signature=[
+                {"a": tf.TensorSpec([2]), "b": (tf.TensorSpec([2]), tf.TensorSpec([]))}
+            ]
+        )
+        def nested(self, x):
+            b, scale = x["b"]
+            return [{"sum": x["a"] + b, "scaled": (b * scale, self.weight * scale)}, scale]
+
+        @tf.function(input_signature=[tf.TensorSpec([2], name="x")])
+        def lone(self, x):
+            return self.nested({"a": x, "b": (self.weight, 2.0)})[0]["sum"]
+
+    nested = Nested()
+    tf.saved_model.save(nested, out, signatures=nested.lone)
+
+
+@model()
+def saved_again(tf: TF, out: Path) -> None:
+    """Loaded and saved again: signatures around signatures, and an old one kept as a child."""
+    first = out.with_name(out.name + ".first")
+    alike(tf, first)
+    loaded = tf.saved_model.load(str(first))
+    shutil.rmtree(first)
+    keeper = tf.Module()
+    keeper.loaded = loaded
+    keeper.kept = loaded.signatures["around"]
+    tf.saved_model.save(keeper, out, signatures=dict(loaded.signatures))
+
+
+@model()
+def devices(tf: TF, out: Path) -> None:
+    """Devices of nodes and of variables: SAVE_VARIABLE_DEVICES, tf.device in a function."""
+
+    class Placed(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            with tf.device("/device:CPU:0"):
+                self.weight = tf.Variable([0.5, 1.5], name="weight")
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 2], name="x")])
+        def serve(self, x):
+            with tf.device("/device:CPU:0"):
+                return {"y": x * self.weight}
+
+    placed = Placed()
+    policy = tf.saved_model.experimental.VariablePolicy.SAVE_VARIABLE_DEVICES
+    tf.saved_model.save(
+        placed,
+        out,
+        signatures=placed.serve,
+        options=tf.saved_model.SaveOptions(experimental_variable_policy=policy),
+    )
+
+
+@model()
+def warmup(tf: TF, out: Path) -> None:
+    """Warm-up requests for TensorFlow Serving in assets.extra: of a predict log each."""
+    alike(tf, out)
+    folder = out / "assets.extra"
+    folder.mkdir()
+    values = {
+        "low": tf.constant([[0.0, 1.0]]),
+        "high": tf.constant([[2.0, 3.0]]),
+        "base": tf.constant([[0.5, 0.5]]),
+        "shift": tf.constant(1),
+        "label": tf.constant(["a"]),
+    }
+    x = {"x": tf.constant([[1.0, 2.0]])}
+    path = str(folder / "tf_serving_warmup_requests")
+    with tf.io.TFRecordWriter(path) as records:
+        for key, inputs in (("", values), ("serving_default", values), ("around", x)):
+            records.write(_predict_log(tf, key, inputs))
+
+
+def _predict_log(tf: TF, key: str, inputs: dict[str, Any]) -> bytes:
+    """A PredictionLog that holds a PredictRequest for a signature, as Serving's protos have it.
+
+    Source: tensorflow_serving/apis/prediction_log.proto, predict.proto, model.proto.
+    """
+
+    def field(number: int, *payload: bytes) -> bytes:
+        data = b"".join(payload)
+        return bytes([number << 3 | 2]) + varint(len(data)) + data
+
+    spec = field(1, field(1, b"model"), field(3, key.encode()) if key else b"")
+    tensors = [
+        field(2, field(1, alias.encode()), field(2, proto.SerializeToString()))
+        for alias, value in inputs.items()
+        for proto in [tf.make_tensor_proto(value)]
+    ]
+    return field(6, field(1, spec, *tensors))

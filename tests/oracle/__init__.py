@@ -106,6 +106,31 @@ class Index(NamedTuple):
     entries: tuple[Entry, ...]
 
 
+class Loaded(NamedTuple):
+    """What a loader makes of a meta graph. A signature that it cannot run has no rows but text.
+
+    ``error`` is "" where it loads. ``methods`` are those of tf.saved_model.load's root.
+    """
+
+    error: str = ""
+    signatures: Mapping[str, dict[str, Tensor] | str] = {}
+    methods: Mapping[str, dict[str, Tensor] | str] = {}
+
+
+class Survey(NamedTuple):
+    """What all loaders make of a model.
+
+    Attributes:
+        objects: What SavedModelV2Bundle restores, or why it does not.
+        fingerprint: What CreateFingerprintDef computes, or why it does not.
+        graphs: (its tag set, loader) of each meta graph that can be found.
+    """
+
+    objects: tuple[int, ...] | str
+    fingerprint: Fingerprint | str
+    graphs: dict[tuple[frozenset[str], Loader], Loaded]
+
+
 class Oracle:
     """The parent's end. Starts the child at the first question; ``close`` ends it.
 
@@ -227,6 +252,54 @@ class Oracle:
         )
         return _tensors(rows)
 
+    def survey(
+        self,
+        path: StrPath,
+        *,
+        seed: int = 0,
+        words: StrPath | None = None,
+        feeds: Mapping[str, Mapping[str, Any]] | None = None,
+        names: Mapping[str, str] | None = None,
+        aliases: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> Survey:
+        """Loads every meta graph in every loader, and runs all that can be run.
+
+        Args:
+            seed: Of the inputs, as for `run`.
+            words: The model whose assets the words of inputs come from; else ``path``.
+            feeds: A signature's key -> alias -> nested lists, by the names that they had.
+            names: new key of a signature -> the key it had.
+            aliases: new key of a signature -> new alias -> the alias it had.
+        """
+        rows = self._data(
+            "survey",
+            path,
+            seed=seed,
+            words=words or path,
+            feeds=dict(feeds or {}),
+            names=dict(names or {}),
+            aliases=dict(aliases or {}),
+        )
+        objects, computed = rows["objects"], rows["fingerprint"]
+        return Survey(
+            objects if isinstance(objects, str) else tuple(objects),
+            computed if isinstance(computed, str) else Fingerprint(**computed),
+            {
+                (frozenset(tags), loader): Loaded(made)
+                if isinstance(made, str)
+                else Loaded("", *(_ran(made.get(kind, {})) for kind in Loaded._fields[1:]))
+                for tags, loader, made in rows["graphs"]
+            },
+        )
+
+    def restored_objects(self, path: StrPath) -> tuple[Verdict, list[int]]:
+        """What C++'s SavedModelV2Bundle restores: ids of objects of saved_model.pb.
+
+        It fails where the checkpoint's own object graph has a child that saved_model.pb lacks.
+        """
+        verdict, ids = self._ask("restored_objects", path)
+        return verdict, ids or []
+
     def cli_show(self, path: StrPath, args: Sequence[str] = ("--all",)) -> str:
         """What ``saved_model_cli show --dir path ARGS`` prints."""
         return str(self._data("cli_show", path, list(args)))
@@ -333,6 +406,10 @@ class Oracle:
 
 def _tensors(rows: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name: Tensor(d, tuple(shape), sha) for name, (d, shape, sha) in rows.items()}
+
+
+def _ran(results: Mapping[str, Any]) -> dict[str, dict[str, Tensor] | str]:
+    return {k: r if isinstance(r, str) else _tensors(r) for k, r in results.items()}
 
 
 def _listed(tags: Iterable[str] | None) -> list[str] | None:

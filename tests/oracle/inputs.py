@@ -15,6 +15,21 @@ Array = np.ndarray[Any, np.dtype[Any]]
 N_WORDS = 1000
 LETTERS = [letter.encode() for letter in "abcdefgh"]
 
+#: And where a model takes none of these: no text, or an Example with a number called x, x2.
+OTHER_WORDS = [
+    [b""],
+    [
+        tf.train.Example(
+            features=tf.train.Features(
+                feature={
+                    name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+                    for name, value in (("x", 2.0), ("x2", 3.0))
+                }
+            )
+        ).SerializeToString(deterministic=True)
+    ],
+]
+
 
 class Maker(NamedTuple):
     """Makes the same array for the same (seed, alias, dtype, shape), whoever asks.
