@@ -4,8 +4,9 @@ from __future__ import annotations
 import mmap
 import os
 import shutil
+from collections.abc import Callable
 
-from .reference import with_tag
+from .reference import Pieces
 
 WINDOW = 1 << 22
 
@@ -36,13 +37,13 @@ def begins_with(path: str, original: str) -> bool:
         )
 
 
-def is_retagged(path: str, original: str, tag: str) -> bool:
-    """Whether a file is the original with one more tag, and all else as it was."""
+def is_edited(path: str, original: str, edit: Callable[[mmap.mmap], Pieces]) -> bool:
+    """Whether a file is the original, edited as the reference does it, byte for byte."""
     with mapped(original) as data:
-        return _equals(path, data, with_tag(data, tag))
+        return _equals(path, data, edit(data))
 
 
-def _equals(path: str, data: mmap.mmap, pieces: list[tuple[int, int] | bytes]) -> bool:
+def _equals(path: str, data: mmap.mmap, pieces: Pieces) -> bool:
     with open(path, "rb", buffering=0) as file:
         for piece in pieces:
             if isinstance(piece, bytes):

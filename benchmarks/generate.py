@@ -5,7 +5,7 @@
 S is the shipped example, which TensorFlow wrote. The others are S grown, so that their nodes
 are as real ones: M (5 MB) and L (200 MB) hold the bodies of its functions inlined into the
 main graph over and over, and its functions copied under new names with their objects; XL
-(1.9 GB) gets large Const nodes. M-bare is M without fingerprint.pb, L-flat is L with all its
+(1.9 GB) gets large Const nodes. M-bare and L-bare lack fingerprint.pb, L-flat is L with all its
 methods on the root. All are written in the map order that TensorFlow writes, which is that of
 protobuf's upb.
 """
@@ -361,10 +361,10 @@ def main() -> None:
     for name in args.sizes or ("S", "M", "L", "L-flat", "XL"):
         folder = args.data / name
         generate(args.example, name, folder)
-        if name == "M":
-            bare = args.data / "M-bare"
+        if name in ("M", "L"):
+            bare = args.data / f"{name}-bare"
             shutil.rmtree(bare, ignore_errors=True)
-            shutil.copytree(folder, bare)
+            shutil.copytree(folder, bare, copy_function=os.link)
             (bare / "fingerprint.pb").unlink()
         print(f"{folder}: {os.path.getsize(folder / 'saved_model.pb'):,} bytes")
 

@@ -24,6 +24,9 @@ class Job(NamedTuple):
     sync: bool | None = None
 
 
+#: The signature that is renamed, and its new key.
+RENAMED = ("serving_default", "predict")
+
 JOBS = (
     Job("show S", "show", "S", ("fastsm", "python", "saved_model_cli")),
     Job("show --all S", "show-all", "S", ("fastsm", "saved_model_cli")),
@@ -37,6 +40,9 @@ JOBS = (
     Job("retag M, fsync", "retag", "M", ("fastsm", "upb"), repeat=20, sync=True),
     Job("retag M-bare", "retag", "M-bare", ("fastsm", "upb"), repeat=20, sync=False),
     Job("retag M-bare, fsync", "retag", "M-bare", ("fastsm", "upb"), repeat=20, sync=True),
+    Job("rename L", "rename", "L", ("fastsm", "cp"), sync=False),
+    Job("rename L-bare", "rename", "L-bare", ("fastsm", "cp"), sync=False),
+    Job("rename L, the work", "rename", "L", ("fastsm", "upb"), repeat=3, sync=False),
     Job("verify W", "verify", "W", ("fastsm", "tensorflow")),
     Job("verify W, the work", "verify", "W", ("fastsm", "tensorflow"), repeat=3),
     Job("list W-many", "list", "W-many", ("fastsm", "tensorflow"), repeat=10),
@@ -101,6 +107,12 @@ GOALS = (
     Goal("retag M: faster than upb", "wall_s", "retag M", "faster", 10, ("upb", "retag M")),
     Goal("retag M without a fingerprint: faster than upb", "wall_s", "retag M-bare", "faster",
          10, ("upb", "retag M-bare")),
+    Goal("rename L: time of cp", "wall_s", "rename L", "times", 4, ("cp", "rename L")),
+    Goal("rename L without a fingerprint: time of cp", "wall_s", "rename L-bare", "times", 1.5,
+         ("cp", "rename L-bare")),
+    Goal("rename L, without starting: faster than upb", "wall_s", "rename L, the work",
+         "faster", 5, ("upb", "rename L, the work")),
+    Goal("rename L: peak memory", "peak_bytes", "rename L", "alone", 60 * MB),
     Goal("verify W: faster than TensorFlow reads it", "wall_s", "verify W", "faster", 12,
          (TF, "verify W")),
     Goal("verify W, without starting: faster than TensorFlow reads it", "wall_s",

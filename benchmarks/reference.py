@@ -1,6 +1,6 @@
 """A second reader of saved_model.pb, in a hundred lines and without fastsm or protobuf.
 
-It tells what a retag must write, byte for byte, and what a summary must name.
+It tells what a retag and a rename must write, byte for byte, and what a summary must name.
 """
 from __future__ import annotations
 
@@ -68,8 +68,12 @@ def summary(data: Bytes) -> tuple[list[str], list[str]]:
     return tags, keys
 
 
-def with_tag(data: Bytes, tag: str) -> list[tuple[int, int] | bytes]:
-    """The file with one more tag for its first meta graph: old ranges and new bytes.
+#: What a file becomes: ranges of the old one, and new bytes.
+Pieces = list[tuple[int, int] | bytes]
+
+
+def with_tag(data: Bytes, tag: str) -> Pieces:
+    """The file with one more tag for its first meta graph.
 
     The new tag stands before the first that sorts behind it, where sorted tags have it.
     """
@@ -79,14 +83,62 @@ def with_tag(data: Bytes, tag: str) -> list[tuple[int, int] | bytes]:
     behind = [f.length_at - 1 for f in tags if text(data, f) > tag]
     at = behind[0] if behind else tags[-1].end
     new = b"\x22" + encoded(len(tag.encode())) + tag.encode()
-    info_length = encoded(info.end - info.start + len(new))
-    growth = len(info_length) - (info.start - info.length_at) + len(new)
-    return [
-        (0, graph.length_at),
-        encoded(graph.end - graph.start + growth),
-        (graph.start, info.length_at),
-        info_length,
-        (info.start, at),
-        new,
-        (at, len(data)),
-    ]
+    return spliced(data, [([graph, info], at, at, new)])
+
+
+def with_signature(data: Bytes, old: str, new: str) -> Pieces:
+    """The file with another key for a signature of its first meta graph: in signature_def
+    and among the children of the object graph's ``signatures``."""
+    graph = next(f for f in fields(data, 0, len(data)) if f.number == 2)
+    splices = []
+    for top in fields(data, graph.start, graph.end):
+        if top.number == 5:
+            key = next(f for f in fields(data, top.start, top.end) if f.number == 1)
+            if text(data, key) == old:
+                splices.append(([graph, top, key], key.start, key.end, new.encode()))
+        elif top.number == 7:
+            nodes = [f for f in fields(data, top.start, top.end) if f.number == 1]
+            signatures = nodes[next(to for to, _, name in children(data, nodes[0])
+                                    if text(data, name) == "signatures")]  # fmt: skip
+            for _, child, name in children(data, signatures):
+                if text(data, name) == old:
+                    around = [graph, top, signatures, child, name]
+                    splices.append((around, name.start, name.end, new.encode()))
+    return spliced(data, splices)
+
+
+def children(data: Bytes, node: Field) -> Iterator[tuple[int, Field, Field]]:
+    """Of each child of an object its number, its field and the name in it."""
+    for child in fields(data, node.start, node.end):
+        if child.number == 1:
+            name = next(f for f in fields(data, child.start, child.end) if f.number == 2)
+            number = varint(data, child.start + 1)[0] if data[child.start] == 8 else 0
+            yield number, child, name
+
+
+def spliced(data: Bytes, splices: list[tuple[list[Field], int, int, bytes]]) -> Pieces:
+    """The file with some ranges replaced, each within fields whose lengths follow.
+
+    Args:
+        splices: (the fields around it, start, end, new bytes) of each range.
+    """
+    grown: dict[Field, int] = {}
+    changes: dict[tuple[int, int], bytes] = {}
+    for around, start, end, new in splices:
+        growth = len(new) - (end - start)
+        changes[start, end] = new
+        for f in reversed(around):
+            grown[f] = grown.get(f, 0) + growth
+    # Inner lengths first: one that takes another number of bytes makes the outer ones grow.
+    for f in sorted(grown, key=lambda f: f.end - f.start):
+        changes[f.length_at, f.start] = encoded(f.end - f.start + grown[f])
+        more = len(changes[f.length_at, f.start]) - (f.start - f.length_at)
+        for outer in grown:
+            if outer is not f and outer.start <= f.length_at and f.end <= outer.end:
+                grown[outer] += more
+    pieces: Pieces = []
+    at = 0
+    for (start, end), new in sorted(changes.items()):
+        pieces += [(at, start), new]
+        at = end
+    return [*pieces, (at, len(data))]

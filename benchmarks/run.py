@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from . import files, reference
 from .adapters import adapter
 from .adapters.cp import COPY, original
-from .jobs import JOBS, Job
+from .jobs import JOBS, RENAMED, Job
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -34,6 +34,13 @@ RESULTS = HERE / "results.json"
 QUICK_S, QUICK_RUNS = 0.1, 5
 #: Peak memory hardly varies; it has runs of its own, with a hook that costs start-up time.
 PEAK_RUNS = 2
+
+
+#: What the editing verbs must write, as the reference has it.
+EDITS = {
+    "retag": lambda data: reference.with_tag(data, "gpu"),
+    "rename": lambda data: reference.with_signature(data, *RENAMED),
+}
 
 
 class Wrong(Exception):
@@ -158,8 +165,8 @@ class Bench:
                 str(self.work / COPY), original(job.verb, str(self.data / job.model))
             ):
                 raise Wrong("no true copy")
-        elif job.verb == "retag":
-            self.check_retagged(job)
+        elif job.verb in EDITS:
+            self.check_edited(job)
         elif job.verb in ("subset", "dedupe"):
             self.check_rewritten(job)
         elif job.verb == "verify":
@@ -186,11 +193,11 @@ class Bench:
                     raise Wrong(f"does not show {line.strip()}")
 
     def check_call(self, job: Job, tool: str, result: Any) -> None:
-        if job.verb == "retag":
+        if job.verb in EDITS:
             if tool == "fastsm":
-                self.check_retagged(job)
+                self.check_edited(job)
             elif not result:
-                raise Wrong("wrote something else than the retagged model")
+                raise Wrong("wrote something else than the edited model")
             return
         found = json.dumps(result, sort_keys=True)
         if self.said.setdefault(job.name, found) != found:
@@ -211,19 +218,36 @@ class Bench:
         if self.indexes[job.name] != index:
             raise Wrong("variables.index is another one in each run")
 
-    def check_retagged(self, job: Job) -> None:
-        """The file must be the reference's byte for byte, the fingerprint TensorFlow's."""
-        before = str(self.data / job.model / "saved_model.pb")
-        if not files.is_retagged(str(self.work / "saved_model.pb"), before, "gpu"):
-            raise Wrong("saved_model.pb is not the original with one more tag")
+    def check_edited(self, job: Job) -> None:
+        """The file must be the reference's byte for byte, the fingerprint TensorFlow's, and
+        the checkpoint's own object graph, as TensorFlow reads it, one with the new names."""
+        before = self.data / job.model
+        edited = str(self.work / "saved_model.pb")
+        if not files.is_edited(edited, str(before / "saved_model.pb"), EDITS[job.verb]):
+            raise Wrong("saved_model.pb is not what the edit makes of it, byte for byte")
         stored = self.work / "fingerprint.pb"
-        if stored.exists() != (self.data / job.model / "fingerprint.pb").exists():
+        if stored.exists() != (before / "fingerprint.pb").exists():
             raise Wrong("fingerprint.pb came or went")
-        if stored.exists() and stored.read_bytes() != self.true_fingerprint(job.model):
+        if stored.exists() and stored.read_bytes() != self.true_fingerprint(job):
             raise Wrong("fingerprint.pb differs from the one that was true before")
+        if job.verb == "rename":
+            self.check_objects(job)
 
-    def true_fingerprint(self, model: str) -> bytes:
+    def check_objects(self, job: Job) -> None:
+        """The variables must be what they were once TensorFlow had read them rightly."""
+        folder = self.work / "variables"
+        files_now = b"".join(p.read_bytes() for p in sorted(folder.iterdir()))
+        if job.name not in self.indexes:
+            module = "benchmarks.check_generated"
+            words = ["--renamed", str(self.work), str(self.data / job.model), *RENAMED]
+            spawn([sys.executable, "-m", module, *words], self.scratch)
+            self.indexes[job.name] = files_now
+        if self.indexes[job.name] != files_now:
+            raise Wrong("the variables are other ones in each run")
+
+    def true_fingerprint(self, job: Job) -> bytes:
         """The work folder's fingerprint.pb, once TensorFlow has found it true."""
+        model = f"{job.verb} {job.model}"
         if model not in self.fingerprints:
             module = "benchmarks.check_generated"
             check = [sys.executable, "-m", module, "--fingerprint", str(self.work)]

@@ -425,17 +425,26 @@ class MetaGraph:
     # -- signatures --
 
     @property
-    def signature_defs(self) -> dict[str, Signature]:
-        """All of signature_def, the reserved keys that name an op included."""
-        if "signature_defs" not in self._cache:
+    def signature_spans(self) -> dict[str, Spans]:
+        """signature_def: key -> spans of its SignatureDef, the reserved keys included."""
+        if "signature_spans" not in self._cache:
             place = f"{self.place}.signature_def"
             entries = map_entries(self.reader, self.fields, 5, place)
             if len(entries) > MAX_SIGNATURES:
                 error = CoreError("LIMIT", self.field.start, MAX_SIGNATURES, len(entries))
                 raise self.reader.error(error, place)
+            self._cache["signature_spans"] = entries
+        found: dict[str, Spans] = self._cache["signature_spans"]
+        return found
+
+    @property
+    def signature_defs(self) -> dict[str, Signature]:
+        """All of signature_def, the reserved keys that name an op included."""
+        if "signature_defs" not in self._cache:
+            place = f"{self.place}.signature_def"
             self._cache["signature_defs"] = {
                 key: Signature(self.reader, key, spans, f'{place}["{printable(key)}"]')
-                for key, spans in entries.items()
+                for key, spans in self.signature_spans.items()
             }
         defs: dict[str, Signature] = self._cache["signature_defs"]
         return defs

@@ -25,7 +25,7 @@ def command(verb: str, model: str, work: str, sync: bool) -> list[str]:
 
 def original(verb: str, model: str) -> str:
     """What is copied."""
-    if verb == "retag":
+    if verb in ("retag", "rename"):
         return f"{model}/saved_model.pb"
     return f"{model}-kept/kept.data-00000-of-00001"
 

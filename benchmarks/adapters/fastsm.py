@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..jobs import RENAMED
 from . import Call, crc_call, first_tensor
 
 FIRST = """
@@ -41,6 +42,7 @@ def command(verb: str, model: str, work: str, sync: bool) -> list[str]:
         "show": ["show", model],
         "show-all": ["show", "--all", model],
         "retag": ["retag", work, "serve", "serve,gpu", *([] if sync else ["--no-sync"])],
+        "rename": ["rename-signature", work, *RENAMED, *([] if sync else ["--no-sync"])],
         "verify": ["verify", model],
         "dedupe": ["dedupe", work, "--in-place", *([] if sync else ["--no-sync"])],
     }
@@ -56,7 +58,9 @@ def call(verb: str, model: str, work: str, sync: bool) -> Call:
         from fastsm._core import crc32c
 
         return crc_call(crc32c, verb)
-    calls = {"index": index, "retag": retag, "verify": verify, "list": list_all}
+    calls = {
+        "index": index, "retag": retag, "rename": rename, "verify": verify, "list": list_all,
+    }  # fmt: skip
     return calls[verb](model, work, sync)
 
 
@@ -81,6 +85,15 @@ def retag(model: str, work: str, sync: bool) -> Call:
 
     def run() -> None:
         fastsm.retag(work, {"serve"}, {"serve", "gpu"}, sync=sync)
+
+    return Call(run, lambda: None)
+
+
+def rename(model: str, work: str, sync: bool) -> Call:
+    import fastsm
+
+    def run() -> None:
+        fastsm.rename_signature(work, *RENAMED, sync=sync)
 
     return Call(run, lambda: None)
 

@@ -5,8 +5,10 @@ It parses the whole file into objects, as anything built on protobuf has to.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
+from ..reference import Pieces
 from . import Call
 
 
@@ -19,7 +21,7 @@ def version() -> str:
 
 
 def call(verb: str, model: str, work: str, sync: bool) -> Call:
-    return {"index": parse, "retag": retag}[verb](model, work, sync)
+    return {"index": parse, "retag": retag, "rename": rename}[verb](model, work, sync)
 
 
 def parse(model: str, work: str, sync: bool) -> Call:
@@ -60,16 +62,52 @@ def described(graph: Any) -> dict[str, object]:
 
 def retag(model: str, work: str, sync: bool) -> Call:
     """Parse, add the tag, serialise, write, rename; fingerprint.pb is left as it was."""
+    from ..reference import with_tag
+
+    def edit(saved: Any) -> None:
+        saved.meta_graphs[0].meta_info_def.tags.insert(0, "gpu")
+
+    return _edited(edit, lambda data: with_tag(data, "gpu"), model, work, sync)
+
+
+def rename(model: str, work: str, sync: bool) -> Call:
+    """The same with another key for a signature, in signature_def and the object graph; the
+    checkpoint's own object graph is left as it was."""
+    from ..jobs import RENAMED
+    from ..reference import with_signature
+
+    old, new = RENAMED
+
+    def edit(saved: Any) -> None:
+        graph = saved.meta_graphs[0]
+        graph.signature_def[new].CopyFrom(graph.signature_def[old])
+        del graph.signature_def[old]
+        nodes = graph.object_graph_def.nodes
+        (to,) = (c.node_id for c in nodes[0].children if c.local_name == "signatures")
+        for child in nodes[to].children:
+            if child.local_name == old:
+                child.local_name = new
+
+    return _edited(edit, lambda data: with_signature(data, old, new), model, work, sync)
+
+
+def _edited(
+    edit: Callable[[Any], None],
+    reference: Callable[[Any], Pieces],
+    model: str,
+    work: str,
+    sync: bool,
+) -> Call:
+    """Read, parse, edit, serialise, write, rename."""
     from .. import files
     from ..protos import SavedModel
-    from ..reference import with_tag
 
     path = f"{work}/saved_model.pb"
 
     def run() -> None:
         with open(path, "rb") as file:
             saved = SavedModel.FromString(file.read())
-        saved.meta_graphs[0].meta_info_def.tags.insert(0, "gpu")
+        edit(saved)
         with open(f"{path}.new", "wb") as file:
             file.write(saved.SerializeToString())
             if sync:
@@ -78,10 +116,9 @@ def retag(model: str, work: str, sync: bool) -> Call:
         os.replace(f"{path}.new", path)
 
     def result() -> bool:
-        """Whether the file says what the retagged model says; upb writes another order."""
+        """Whether the file says what the edited model says; upb writes another order."""
         with files.mapped(f"{model}/saved_model.pb") as data:
-            want = b"".join(p if isinstance(p, bytes) else data[slice(*p)]
-                            for p in with_tag(data, "gpu"))  # fmt: skip
+            want = b"".join(p if isinstance(p, bytes) else data[slice(*p)] for p in reference(data))
         with open(path, "rb") as file:
             return bool(SavedModel.FromString(file.read()) == SavedModel.FromString(want))
 

@@ -11,7 +11,6 @@ import os
 
 from .. import _core
 from ..bundle import OBJECT_GRAPH_KEY, has_variables, index_path
-from ..bundle.opened import Bundle
 from ..errors import AmbiguousError, FormatError, MissingError, RefusedError
 from ..fingerprint import NAME as FINGERPRINT
 from ..fingerprint.renew import renewed
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
     from typing import Any
 
+    from ..bundle.opened import Bundle
     from ..bundle.rewrite import BundleRewrite, Rewritten
     from ..locate import Located
     from ..views import MetaGraph
@@ -200,6 +200,8 @@ class Draft:
         Raises FormatError when the index cannot be read, or is no table.
         """
         if self._bundle is None and has_variables(self.folder):
+            from ..bundle.opened import Bundle  # a retag needs none
+
             prefix = index_path(self.folder).removesuffix(".index")
             self._bundle = Bundle.open(prefix, path=self.path)
         return self._bundle

@@ -102,9 +102,9 @@ def _of_graph(
     if OBJECTS in touched and stored.hash(OBJECTS):
         found[OBJECTS] = lambda _: objects_hash(new)
     before = stored.hash(SIGNATURES)
-    if SIGNATURES in touched and (before or not old.signature_defs):
+    if SIGNATURES in touched and (before or not old.signature_spans):
         # Before TensorFlow 2.14 the keys were left out, and nothing else tells.
-        keys = not old.signature_defs or before != signatures_hash(old, keys=False)
+        keys = not old.signature_spans or before != signatures_hash(old, keys=False)
         found[SIGNATURES] = lambda _: signatures_hash(new, keys=keys)
     return found
 
