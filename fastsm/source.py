@@ -10,6 +10,7 @@ import stat
 from . import _core
 from ._core import Source as Source
 from .errors import CoreError, FormatError, UnsupportedError
+from .text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -253,10 +254,8 @@ class Reader:
             raise self.error(e, place + where) from None
 
     def _where(self, message: str, spans: Spans, offset: int) -> str:
-        """Which field of a message holds a byte: ``.children[3].local_name``.
-
-        As deep as the fields around it are whole; a map's entries are counted, too.
-        """
+        """Which field of a message holds a byte: ``.children[3].local_name``, and of a map
+        ``.inputs["x"].dtype``; as deep as the fields around it are whole."""
         try:
             fields = _core.scan(self.source, spans)
         except CoreError:
@@ -270,11 +269,26 @@ class Reader:
             if known is None:
                 break
             name, repeats, inner = known
+            inside = [(f.at, f.end)]
+            if inner.endswith("Entry"):
+                return f".{name}" + self._where_in_entry(inner, inside, offset)
             index = f"[{seen[f.number] - 1}]" if repeats else ""
-            return f".{name}{index}" + (
-                self._where(inner, [(f.at, f.end)], offset) if inner else ""
-            )
+            return f".{name}{index}" + (self._where(inner, inside, offset) if inner else "")
         return ""
+
+    def _where_in_entry(self, message: str, spans: Spans, offset: int) -> str:
+        """The same in an entry of a map: its key, then which field of its value."""
+        try:
+            fields = _core.scan(self.source, spans)
+            key = last(fields, 1)
+            words = self.source.read(key.at, min(key.end - key.at, MAX_TEXT)) if key else b""
+        except CoreError:
+            return ""
+        value, known = last(fields, 2), _core.field_of(message, 2)
+        where = f'["{printable(words)}"]'
+        if value is None or known is None or not known[2] or not value.at <= offset <= value.end:
+            return where
+        return where + self._where(known[2], [(value.at, value.end)], offset)
 
     def first(self, spans: Spans, number: int, place: str) -> Field | None:
         """The first field with this number; what comes after it is not read."""

@@ -105,54 +105,37 @@ class TensorInfo(Record):
         "indices", "name", "shape", "type_spec",
     )  # fmt: skip
 
-    def __init__(self, reader: Reader, spans: Spans, place: str, depth: int = 0) -> None:
-        fields = reader.fields(spans, place)
-        number = last(fields, 2, VARINT)
-        self.dtype_number = number.value & 0xFFFFFFFF if number else 0
+    def __init__(self, message: Message) -> None:
+        self.dtype_number = message.get(2, 0) & 0xFFFFFFFF
         self.dtype = dtypes.name(self.dtype_number)
-        self.dims = read_shape(reader, merged(fields, 3), place)
+        self.dims = shape(message.get(3, {}))
         self.shape = (
             None if self.dims is None else tuple([None if d < 0 else d for d in self.dims])
         )
-        self.name = ""
+        self.name: str = message.get(1, "")
         self.encoding = ""
         self.indices: str | None = None
         self.dense_shape: str | None = None
         self.type_spec: str | None = None
         self.components: tuple[TensorInfo, ...] = ()
-        encoding = chosen(fields, (1, 4, 5))
-        if not encoding:
-            return
-        inner = [(f.at, f.end) for f in encoding]
-        if encoding[0].number == 1:
+        if 1 in message:
             self.encoding = "name"
-            self.name = reader.text(encoding[-1], place)
-        elif encoding[0].number == 4:
+        elif 4 in message:
             self.encoding = "coo_sparse"
-            parts = reader.fields(inner, place)
-            names = [last(parts, n) for n in (1, 2, 3)]
-            self.name, self.indices, self.dense_shape = (
-                reader.text(f, place) if f else "" for f in names
-            )
-        else:
+            self.name, self.indices, self.dense_shape = [
+                message[4].get(n, "") for n in (1, 2, 3)
+            ]
+        elif 5 in message:
             self.encoding = "composite_tensor"
-            self._read_composite(reader, inner, place, depth)
+            self._read_composite(message[5])
 
-    def _read_composite(self, reader: Reader, spans: Spans, place: str, depth: int) -> None:
-        if depth > 50:  # protobuf stops at 100 messages, two a level
-            raise FormatError(reader.path, "nests composite tensors too deep", place=place)
-        fields = reader.fields(spans, place)
-        spec = reader.fields(merged(fields, 1), place)
-        name = last(spec, 3)
-        number = last(spec, 1, VARINT)
-        if name and name.end > name.at:
-            self.type_spec = reader.text(name, place)
-        elif number:
-            self.type_spec = TYPE_SPECS.get(number.value, f"type spec {number.value}")
-        self.components = tuple(
-            TensorInfo(reader, [(f.at, f.end)], f"{place}.components[{i}]", depth + 1)
-            for i, f in enumerate(f for f in fields if f.number == 2 and f.wire == LEN)
-        )
+    def _read_composite(self, message: Message) -> None:
+        spec = message.get(1, {})
+        if spec.get(3):
+            self.type_spec = spec[3]
+        elif 1 in spec:
+            self.type_spec = TYPE_SPECS.get(spec[1], f"type spec {spec[1]}")
+        self.components = tuple([TensorInfo(part) for part in message.get(2, ())])
 
     def to_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {"name": self.name, "dtype": self.dtype}
@@ -235,15 +218,14 @@ class Signature(Record):
     __slots__ = ("key", "inputs", "outputs", "method_name", "defaults")
 
     def __init__(self, reader: Reader, key: str, spans: Spans, place: str) -> None:
-        fields = reader.fields(spans, place)
+        message = reader.parse("SignatureDef", spans, place)
         self.key = key
-        self.inputs = _tensor_infos(reader, fields, 1, f"{place}.inputs")
-        self.outputs = _tensor_infos(reader, fields, 2, f"{place}.outputs")
-        method = last(fields, 3)
-        self.method_name = reader.text(method, place) if method else ""
+        self.inputs = _tensor_infos(message.get(1, {}))
+        self.outputs = _tensor_infos(message.get(2, {}))
+        self.method_name: str = message.get(3, "")
         self.defaults = {
-            name: Default(reader, where, f"{place}.defaults[{name!r}]")
-            for name, where in map_entries(reader, fields, 4, f"{place}.defaults").items()
+            name: Default(reader, where, f'{place}.defaults["{printable(name)}"]')
+            for name, where in message.get(4, {}).items()
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -257,13 +239,8 @@ class Signature(Record):
         return out
 
 
-def _tensor_infos(
-    reader: Reader, fields: list[Field], number: int, place: str
-) -> dict[str, TensorInfo]:
-    return {
-        name: TensorInfo(reader, spans, f'{place}["{printable(name)}"]')
-        for name, spans in map_entries(reader, fields, number, place).items()
-    }
+def _tensor_infos(messages: dict[str, Message]) -> dict[str, TensorInfo]:
+    return {name: TensorInfo(message) for name, message in messages.items()}
 
 
 class Asset(Record):
@@ -278,10 +255,9 @@ class Asset(Record):
     __slots__ = ("filename", "tensor", "_place")
 
     def __init__(self, reader: Reader, spans: Spans, place: str) -> None:
-        fields = reader.fields(spans, place)
-        filename = last(fields, 2)
-        self.filename = reader.text(filename, place) if filename else ""
-        self.tensor = TensorInfo(reader, merged(fields, 1), f"{place}.tensor_info").name
+        message = reader.parse("AssetFileDef", spans, place)
+        self.filename: str = message.get(2, "")
+        self.tensor = TensorInfo(message.get(1, {})).name
         self._place = place
 
     @property
@@ -310,19 +286,13 @@ class Saver(Record):
     __slots__ = ("filename_tensor", "save_tensor", "restore_op", "sharded", "version")
 
     def __init__(self, reader: Reader, spans: Spans, place: str) -> None:
-        fields = reader.fields(spans, place)
-        names = [last(fields, n) for n in (1, 2, 3)]
-        self.filename_tensor, self.save_tensor, self.restore_op = (
-            reader.text(f, place) if f else "" for f in names
-        )
-        sharded = last(fields, 5, VARINT)
-        self.sharded = bool(sharded and sharded.value)
-        version = last(fields, 7, VARINT)
-        self.version = (
-            ("legacy", "V1", "V2")[version.value]
-            if version and version.value < 3
-            else ("legacy" if not version else str(version.value))
-        )
+        message = reader.parse("SaverDef", spans, place)
+        self.filename_tensor, self.save_tensor, self.restore_op = [
+            message.get(n, "") for n in (1, 2, 3)
+        ]
+        self.sharded: bool = message.get(5, False)
+        version = message.get(7, 0)
+        self.version = ("legacy", "V1", "V2")[version] if 0 <= version < 3 else str(version)
 
 
 def meta_graphs(reader: Reader) -> list[MetaGraph]:

@@ -136,7 +136,7 @@ def test_an_error_names_the_field_and_the_byte() -> None:
 
     good, bad = delimited(1, delimited(2, "x")), delimited(1, delimited(2, b"ab\xff"))
     assert error(good + bad, "SavedObject") == ("here.children[1].local_name", 11)
-    assert error(entry(1, "k", bad), "SignatureDef")[0] == "here.inputs[0].value.name"
+    assert error(entry(1, "k", bad), "SignatureDef")[0] == 'here.inputs["k"].name'
     assert error(delimited(7, b"\x0f"), "SavedObject") == ("here.variable", 2)
     assert error(b"\x0a\x05", "SavedObject") == ("here", 0)
     deep = nested(101, lambda inside: delimited(51, delimited(1, inside)))
