@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .model import Checkpoint as Checkpoint
     from .model import SavedModel as SavedModel
     from .model import open as open
+    from .verbs.assets import rename_asset as rename_asset
+    from .verbs.assets import replace_asset as replace_asset
     from .verbs.dedupe import dedupe as dedupe
     from .verbs.repair import repair as repair
     from .verbs.retag import retag as retag
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "open": "model", "SavedModel": "model", "Checkpoint": "model",
     "retag": "verbs.retag", "dedupe": "verbs.dedupe", "undo": "verbs.undo",
+    "rename_asset": "verbs.assets", "replace_asset": "verbs.assets",
     "export_weights": "export", "ExportResult": "export",
     "repair": "verbs.repair",
     **dict.fromkeys(("edit", "Edit", "EditResult"), "verbs.transaction"),

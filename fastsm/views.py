@@ -265,6 +265,12 @@ class Asset(Record):
         return self._place
 
 
+def is_packed_asset(type_url: str) -> bool:
+    """Whether an Any of this type holds an AssetFileDef: what stands before the last slash
+    is free."""
+    return type_url.rpartition("/")[2] == "tensorflow.AssetFileDef"
+
+
 class InitOp(Record):
     """The op that the session loaders run once the variables are restored.
 
@@ -478,8 +484,7 @@ class MetaGraph:
             wrapped = self.reader.fields([(f.at, f.end)], here)
             url, value = last(wrapped, 1), last(wrapped, 2)
             name = self.reader.text(url, here) if url else ""
-            # Any: what stands before the last slash is free.
-            if name.rpartition("/")[2] != "tensorflow.AssetFileDef":
+            if not is_packed_asset(name):
                 raise FormatError(
                     self.reader.path,
                     f"holds {printable(name) or 'nothing'} where an AssetFileDef belongs",

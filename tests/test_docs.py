@@ -126,7 +126,9 @@ def test_docstrings(name: str, examples: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["open", "verify", "retag", "dedupe", "repair", "export_weights", "undo"]
+    "name",
+    ["open", "verify", "retag", "rename_asset", "replace_asset", "dedupe", "repair",
+     "export_weights", "undo"],
 )
 def test_public_verbs_have_an_example(name: str) -> None:
     verb = getattr(fastsm, name)
@@ -188,6 +190,8 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
         "retag examples/ranker/1 serve gpu --json --receipt receipt.json --backup before",
         "dedupe examples/ranker/1 --json --dry-run",
         "edit examples/ranker/1 /dev/stdin --json < plan.json",
+        "rename-asset examples/tagger/1 vocabulary.txt v --json",
+        "replace-asset examples/tagger/1 vocabulary.txt plan.json --json --dry-run",
         "repair examples/ranker/1 --json --dry-run",
         "export-weights examples/ranker/1 w.npz --json",
         "undo examples/ranker/1 before --json",

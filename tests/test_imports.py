@@ -100,6 +100,8 @@ def test_show_as_json_adds_a_writer_and_no_reader() -> None:
         ["retag", RANKER, "serve", "serve,gpu", "--dry-run"],
         ["retag", TAGGER, "serve", "gpu", "--dry-run", "--json"],
         ["dedupe", RANKER, "--dry-run"],
+        ["rename-asset", TAGGER, "vocabulary.txt", "a/b", "--dry-run"],
+        ["replace-asset", TAGGER, "vocabulary.txt", __file__, "--dry-run", "--json"],
     ],
     ids=lambda words: " ".join(Path(w).parent.name if "/" in w else w for w in words),
 )

@@ -26,6 +26,8 @@ VERBS = {
     "verify": ("verify", "whether it is what was saved: checksums, and what must agree"),
     "retag": ("retag", "change the tag set by which loaders find a meta graph"),
     "edit": ("edit", "several edits as one, from a file of JSON"),
+    "rename-asset": ("rename_asset", "give a file of assets/ another name"),
+    "replace-asset": ("replace_asset", "let a file of assets/ have another content"),
     "dedupe": ("dedupe", "let variables that are stored twice share their bytes"),
     "repair": ("repair", "mend what verify finds, where nothing is lost by it"),
     "export-weights": ("export_weights", "write the variables into an npz or safetensors file"),

@@ -102,6 +102,18 @@ class Files:
                 system.unlink(self._target(item))
             self._published = True
             self._sync(item)
+            if path is None:
+                self._drop_emptied(item)
+
+    def _drop_emptied(self, item: Item) -> None:
+        """Remove the folders that a removed file left empty; not those of the model itself."""
+        folder = os.path.dirname(item.place)
+        while "/" in folder:
+            try:
+                self._writer.system.remove_folder(os.path.join(self._folder, folder))
+            except OSError:
+                return  # most often because it is not empty
+            folder = os.path.dirname(folder)
 
     def is_new(self) -> bool:
         """Whether a reader finds the new model now: the disk is asked, not remembered."""

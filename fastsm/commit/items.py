@@ -198,6 +198,8 @@ def items_of(
     Raises:
         RefusedError: A file lies outside the model, through a link.
     """
+    if not elsewhere:
+        _check_moved(plan, system)
     writes = sorted(plan.writes.items(), key=lambda w: (isinstance(w[1], Deferred), w[0]))
     known = [content.size for _, content in writes if not isinstance(content, Deferred)]
     beside = sum(known) >= _LARGE
@@ -219,6 +221,16 @@ def items_of(
         if beside:
             item.begin(items, hand_on=not dry_run)
     return items
+
+
+def _check_moved(plan: Plan, system: System) -> None:
+    """Refuse to move a file of the model that is a link out of it: what it leads to is
+    another's."""
+    for content in plan.writes.values():
+        file = None if isinstance(content, Deferred) else whole_file(content)
+        for name, read in plan.reads.items() if file is not None else ():
+            if read is file:
+                _place(plan, system, name, goes=False, elsewhere=False)
 
 
 def _place(plan: Plan, system: System, name: str, goes: bool, elsewhere: bool) -> str:

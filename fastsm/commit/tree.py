@@ -22,7 +22,7 @@ from .write import ELSEWHERE, NO_LINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ..source import Source
     from .items import Item
@@ -52,6 +52,15 @@ class _Entry:
         self.place = place
         self.st = st
         self.text = text
+
+
+def _above(places: Iterable[str]) -> set[str]:
+    """The folders that these lie in, at any depth."""
+    found: set[str] = set()
+    for place in places:
+        while (place := os.path.dirname(place)) and place not in found:
+            found.add(place)
+    return found
 
 
 class Tree:
@@ -198,6 +207,18 @@ class Tree:
                     self._folders.append((place, st))
                 elif place not in changed and not place.startswith(STAGED):
                     self._entries.append(self._entry(path, place, st))
+        self._drop_emptied()
+
+    def _drop_emptied(self) -> None:
+        """Leave out folders that removed files leave empty; not those of the model itself."""
+        removes = self._writer.plan.removes
+        gone = _above(item.place for item in self._items if item.name in removes)
+        kept = _above(item.place for item in self._items if item.name not in removes)
+        kept |= _above(entry.place for entry in self._entries)
+        # A folder in which nothing was removed stays, be it empty, and those above it.
+        rest = [place for place, _ in self._folders if place not in gone]
+        kept.update(rest, _above(rest))
+        self._folders = [f for f in self._folders if f[0] in kept or "/" not in f[0]]
 
     def _entry(self, path: str, place: str, st: os.stat_result) -> _Entry:
         system = self._writer.system

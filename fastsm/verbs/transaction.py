@@ -203,6 +203,19 @@ class Edit:
 
         self._add(retag(self._open, old, new, force=force))
 
+    def rename_asset(self, old: str, new: str, *, force: bool = False) -> None:
+        """Another name for a file of assets/: see `fastsm.rename_asset`."""
+        from ..edits.assets import rename_asset
+
+        self._add(rename_asset(self._open, old, new, force=force))
+
+    def replace_asset(self, name: str, file: Path) -> None:
+        """Another content for a file of assets/: see `fastsm.replace_asset`."""
+        from ..edits.assets import replace_asset
+
+        self._must_say_where()
+        self._add(replace_asset(self._open, name, file))
+
     def dedupe(self) -> None:
         """Let variables that are stored twice share their bytes: see `fastsm.dedupe`."""
         from ..edits.dedupe import dedupe
