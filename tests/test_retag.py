@@ -227,6 +227,18 @@ def test_a_hidden_meta_graph_that_appears_is_told(tagger: Path) -> None:
     assert "meta_graphs[1], hidden until now" in result.warnings[0]
 
 
+def test_the_inverse_takes_back_what_was_retagged(tagger: Path, ranker: Path) -> None:
+    first = fastsm.retag(tagger, "train", "serve", force=True, dry_run=True)
+    assert first.undo == f"fastsm retag {tagger} serve train"
+    # Of two {serve} the command would take the other one.
+    assert fastsm.retag(tagger, "serve", "train", force=True, sync=False).undo is None
+    # Both are {train} now; when the first is not, the second one is found.
+    seen = fastsm.retag(tagger, "train", "gpu", dry_run=True)
+    assert seen.undo == f"fastsm retag {tagger} gpu train --force"
+    for odd in ("a,b", ""):
+        assert fastsm.retag(ranker, "serve", {odd}, dry_run=True).undo is None
+
+
 @pytest.mark.parametrize("new", [{"a,b"}, {" a"}, {""}])
 def test_tags_that_tools_cannot_name_are_warned_of(ranker: Path, new: set[str]) -> None:
     result = fastsm.retag(ranker, "serve", new, dry_run=True)

@@ -73,12 +73,24 @@ def retag(
         f"{tag_set(before)} -> {tag_set(after)}",
         {"tags": sorted(before)},
         {"tags": sorted(after)},
-        inverse=("retag", _words(after), _words(before)) if changes else None,
+        inverse=_inverse(draft.graphs, target.index, before, after) if changes else None,
     )
 
 
-def _words(tags: Iterable[str]) -> str:
-    return ",".join(sorted(tags))
+def _inverse(
+    graphs: Sequence[MetaGraph], index: int, before: AbstractSet[str], after: AbstractSet[str]
+) -> tuple[str, ...] | None:
+    """The command that takes it back; None where no command line can.
+
+    It cannot name a tag that is empty or has a comma, nor the second of equal tag sets. A meta
+    graph that ``before`` hid until now has it too, and that wants --force.
+    """
+    first = next(g for g in graphs if g.tag_set == after)
+    if first.index != index or any(tag == "" or "," in tag for tag in before | after):
+        return None
+    hidden = any(g.tag_set == before for g in graphs)
+    words = ("retag", ",".join(sorted(after)), ",".join(sorted(before)))
+    return (*words, "--force") if hidden else words
 
 
 def _warnings(
