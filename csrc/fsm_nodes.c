@@ -1,7 +1,6 @@
 #include "fsm_nodes.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "fsm_fields.h"
 
@@ -39,80 +38,20 @@ void fsm_nodes_free(fsm_nodes *nodes) {
   free(nodes->nodes.items);
   free(nodes->functions.items);
   free(nodes->uses.items);
-  free(nodes->names.items);
-  free(nodes->name_bytes.items);
-  free(nodes->slots.items);
+  fsm_names_free(&nodes->names);
   free(nodes->last_owner.items);
   memset(nodes, 0, sizeof *nodes);
 }
 
 /* ---- names ---- */
 
-/* Seeded, so that no file can be made whose names all collide. */
-static uint64_t hash(const fsm_nodes *t, const uint8_t *p, size_t n) {
-  uint64_t h = t->seed ^ n;
-  for (; n >= 8; n -= 8, p += 8)
-    h = (h ^ fsm_load64(p)) * UINT64_C(0x9e3779b97f4a7c15), h ^= h >> 29;
-  uint64_t rest = 0;
-  memcpy(&rest, p, n);
-  h = (h ^ rest) * UINT64_C(0xbf58476d1ce4e5b9);
-  return h ^ h >> 32;
-}
-
-static const uint8_t *name_of(const fsm_nodes *t, uint32_t id, uint32_t *n) {
-  const uint32_t *ends = t->names.items;
-  uint32_t start = id ? ends[id - 1] : 0;
-  *n = ends[id] - start;
-  return (const uint8_t *)t->name_bytes.items + start;
-}
-
-static fsm_status rehash(fsm_nodes *t) {
-  size_t max = t->slots.max ? t->slots.max * 2 : 256;
-  uint32_t *slots = calloc(max, sizeof *slots);
-  if (!slots)
-    return FSM_E_NOMEM;
-  for (uint32_t id = 0; id < t->names.n; id++) {
-    uint32_t n;
-    const uint8_t *name = name_of(t, id, &n);
-    size_t i = hash(t, name, n) & (max - 1);
-    while (slots[i])
-      i = (i + 1) & (max - 1);
-    slots[i] = id + 1;
-  }
-  free(t->slots.items);
-  t->slots.items = slots;
-  t->slots.max = max;
-  return FSM_OK;
-}
-
 static fsm_status intern(fsm_nodes *t, const uint8_t *p, size_t n, uint32_t *id) {
-  fsm_status s;
-  if (t->names.n * 2 >= t->slots.max && (s = rehash(t)))
+  fsm_status s = fsm_names_intern(&t->names, p, n, id);
+  if (s || *id < t->last_owner.n)
     return s;
-  uint32_t *slots = t->slots.items;
-  size_t i = hash(t, p, n) & (t->slots.max - 1);
-  for (; slots[i]; i = (i + 1) & (t->slots.max - 1)) {
-    uint32_t length;
-    const uint8_t *name = name_of(t, slots[i] - 1, &length);
-    if (length == n && memcmp(name, p, n) == 0) {
-      *id = slots[i] - 1;
-      return FSM_OK;
-    }
-  }
-  if (t->names.n == FSM_MAX_NAMES || n > FSM_MAX_NAME_BYTES - t->name_bytes.n)
-    return FSM_E_LIMIT;
-  if ((s = fsm_array_reserve(&t->names, sizeof(uint32_t), 1)) ||
-      (s = fsm_array_reserve(&t->last_owner, sizeof(uint32_t), 1)) ||
-      (s = fsm_array_reserve(&t->name_bytes, 1, n ? n : 1)))
-    return s;
-  if (n)
-    memcpy((uint8_t *)t->name_bytes.items + t->name_bytes.n, p, n);
-  t->name_bytes.n += n;
-  *id = (uint32_t)t->names.n;
-  ((uint32_t *)t->names.items)[t->names.n++] = (uint32_t)t->name_bytes.n;
-  ((uint32_t *)t->last_owner.items)[t->last_owner.n++] = 0;
-  slots[i] = *id + 1;
-  return FSM_OK;
+  if (!(s = fsm_array_reserve(&t->last_owner, sizeof(uint32_t), 1)))
+    ((uint32_t *)t->last_owner.items)[t->last_owner.n++] = 0;
+  return s;
 }
 
 static fsm_status use(scan *sc, uint32_t name) {
@@ -236,7 +175,7 @@ static fsm_status large_node(fsm_cursor *c, slice node, slice *name, slice *op) 
 
 static bool is_call(const fsm_nodes *t, uint32_t op) {
   uint32_t n;
-  const uint8_t *name = name_of(t, op, &n);
+  const uint8_t *name = fsm_names_get(&t->names, op, &n);
   return (n == 15 && memcmp(name, "PartitionedCall", 15) == 0) ||
          (n == 23 && memcmp(name, "StatefulPartitionedCall", 23) == 0);
 }
@@ -350,7 +289,7 @@ fsm_status fsm_nodes_scan(fsm_nodes *nodes, const fsm_src *src, const fsm_span *
   if (!window)
     return fsm_fail(e, FSM_E_NOMEM, 0, 0, 0);
   fsm_cursor_init(&c, src, window, FSM_WINDOW);
-  nodes->seed = (uint64_t)(uintptr_t)window ^ (uint64_t)clock() << 40 ^ (uint64_t)time(NULL);
+  fsm_names_init(&nodes->names);
   scan sc = {.out = nodes, .c = &c, .depth = depth, .name_buffer = window + FSM_WINDOW};
   fsm_status s = FSM_OK;
   for (size_t i = 0; i < n_spans && !s; i++)
@@ -414,11 +353,11 @@ fsm_status fsm_nodes_ops_used(const fsm_nodes *t, uint8_t *used) {
   walk w = {.first = calloc(n_owners + 1, sizeof *w.first),
             .next = calloc(n_owners, sizeof *w.next),
             .names = calloc(t->uses.n + 1, sizeof *w.names),
-            .function = calloc(t->names.n + 1, sizeof *w.function),
+            .function = calloc(t->names.ends.n + 1, sizeof *w.function),
             .todo = calloc(n_owners, sizeof *w.todo),
             .queued = calloc(n_owners, 1)};
   fsm_status s = FSM_OK;
-  memset(used, 0, t->names.n);
+  memset(used, 0, t->names.ends.n);
   if (w.first && w.next && w.names && w.function && w.todo && w.queued) {
     group_uses(t, &w);
     mark_used(&w, used);

@@ -1,7 +1,7 @@
 /* The node index: every node of a GraphDef and of its function library, in one pass.
  *
  * Columns, one row a node: name, op, span, owner. Op names and function names
- * are interned: a name is an id, ids count from 0 in the order of first sight.
+ * are ids of fsm_names.
  * Which names an owner uses (as an op, or called by PartitionedCall) is kept
  * too, so that the ops of a meta graph can be told as TensorFlow tells them.
  * Source: tensorflow/python/framework/meta_graph.py ops_used_by_graph_def (2.21),
@@ -10,15 +10,11 @@
 #define FSM_NODES_H
 
 #include "fsm_cursor.h"
-#include "fsm_grow.h"
+#include "fsm_names.h"
 
 /* A row takes 32 bytes: half a gigabyte at most. The largest real graphs have
  * a few million nodes. */
 #define FSM_MAX_NODES (UINT32_C(1) << 24)
-/* Distinct op and function names, and their bytes together. */
-#define FSM_MAX_NAMES (UINT32_C(1) << 20)
-#define FSM_MAX_NAME_BYTES (UINT32_C(64) << 20)
-
 #define FSM_NO_NAME UINT32_MAX
 /* The owner of the main graph's nodes; function i owns its body as i + 1. */
 #define FSM_MAIN_GRAPH 0
@@ -54,12 +50,9 @@ typedef struct {
   fsm_array nodes;     /* fsm_node */
   fsm_array functions; /* fsm_function */
   fsm_array uses;      /* fsm_use, each pair once */
-  fsm_array names;     /* uint32_t: where a name ends in name_bytes */
-  fsm_array name_bytes;
+  fsm_names names;
   /* private */
-  fsm_array slots;      /* uint32_t: the hash table of names, id + 1 */
   fsm_array last_owner; /* uint32_t: the owner that used a name last, + 1 */
-  uint64_t seed;
 } fsm_nodes;
 
 /* Index the GraphDef that the spans hold (several merge). Zero-initialise
@@ -67,7 +60,7 @@ typedef struct {
 fsm_status fsm_nodes_scan(fsm_nodes *nodes, const fsm_src *src, const fsm_span *spans,
                           size_t n_spans, fsm_nodes_depth depth, fsm_error *e);
 
-/* Mark in used[0, names.n) the ops that the main graph needs, through the
+/* Mark in used[0, names.ends.n) the ops that the main graph needs, through the
  * functions it calls; functions themselves are not marked. */
 fsm_status fsm_nodes_ops_used(const fsm_nodes *nodes, uint8_t *used);
 

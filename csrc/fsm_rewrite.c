@@ -100,21 +100,22 @@ static int by_length_at(const void *left, const void *right) {
   return 0;
 }
 
-static void sort_splices(fsm_splice *splices, size_t n) {
-  for (size_t i = 1; i < n; i++)
-    if (by_place(&splices[i - 1], &splices[i]) > 0) {
-      qsort(splices, n, sizeof *splices, by_place);
-      return;
-    }
+bool fsm_rewrite_in_order(const fsm_splice *splices, size_t n_splices,
+                          const fsm_enclosing *fields, size_t n_fields) {
+  for (size_t i = 1; i < n_splices; i++)
+    if (by_place(&splices[i - 1], &splices[i]) > 0)
+      return false;
+  for (size_t i = 1; i < n_fields; i++)
+    if (fields[i - 1].length_at >= fields[i].length_at)
+      return false;
+  return true;
 }
 
 /* Bring the fields into the source's order, each once: then parents come first. */
 static fsm_status sort_fields(fsm_enclosing *fields, size_t *n_fields, fsm_splice *splices,
                               size_t n_splices, fsm_error *e) {
-  size_t n = *n_fields, ascending = 1;
-  while (ascending < n && fields[ascending - 1].length_at < fields[ascending].length_at)
-    ascending++;
-  if (ascending >= n)
+  size_t n = *n_fields;
+  if (n == 0)
     return FSM_OK;
   int64_t *row = malloc(n * sizeof *row);
   if (!row)
@@ -167,10 +168,12 @@ fsm_status fsm_rewrite(const fsm_src *src, fsm_splice *splices, size_t n_splices
                        uint64_t *patch_size, fsm_error *e) {
   table t = {.src = src, .pieces = pieces, .patch = patch};
   uint8_t length[FSM_MAX_VARINT_BYTES];
-  fsm_status s = sort_fields(fields, &n_fields, splices, n_splices, e);
-  if (s)
-    return s;
-  sort_splices(splices, n_splices);
+  fsm_status s;
+  if (!fsm_rewrite_in_order(splices, n_splices, fields, n_fields)) {
+    if ((s = sort_fields(fields, &n_fields, splices, n_splices, e)))
+      return s;
+    qsort(splices, n_splices, sizeof *splices, by_place);
+  }
   measure(fields, n_fields, splices, n_splices);
   size_t row = 0;
   for (size_t i = 0; i < n_splices; i++) {

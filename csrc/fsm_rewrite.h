@@ -34,6 +34,11 @@ typedef struct {
 size_t fsm_rewrite_max_pieces(const fsm_src *src, size_t n_splices, size_t n_fields);
 uint64_t fsm_rewrite_max_patch(const fsm_src *src, uint64_t data_size, size_t n_fields);
 
+/* Whether both tables are in the order in which fsm_rewrite brings them: then it changes
+ * nothing in them but growth. */
+bool fsm_rewrite_in_order(const fsm_splice *splices, size_t n_splices,
+                          const fsm_enclosing *fields, size_t n_fields);
+
 /* Both tables may come in any order, and are sorted in place. At one offset an
  * insertion goes before a replacement, and what is inserted at the shared end of
  * nested fields goes into the inner one first; beyond that the calls' order holds.

@@ -97,6 +97,8 @@ cdef extern from "fsm_rewrite.h" nogil:
     ctypedef struct fsm_enclosing:
         pass
 
+    c_bool fsm_rewrite_in_order(const fsm_splice *splices, size_t n_splices,
+                                const fsm_enclosing *fields, size_t n_fields)
     size_t fsm_rewrite_max_pieces(const fsm_src *src, size_t n_splices, size_t n_fields)
     uint64_t fsm_rewrite_max_patch(const fsm_src *src, uint64_t data_size, size_t n_fields)
     fsm_status fsm_rewrite(const fsm_src *src, fsm_splice *splices, size_t n_splices,
@@ -219,6 +221,12 @@ cdef extern from "fsm_parse.h" nogil:
                          size_t n_spans, const fsm_wanted *wanted)
     void fsm_parsed_free(fsm_parsed *p)
 
+cdef extern from "fsm_names.h" nogil:
+    ctypedef struct fsm_names:
+        fsm_array ends
+
+    const uint8_t *fsm_names_get(const fsm_names *names, uint32_t id, uint32_t *n)
+
 cdef extern from "fsm_nodes.h" nogil:
     ctypedef enum fsm_nodes_depth:
         FSM_NODES_COUNT
@@ -246,13 +254,29 @@ cdef extern from "fsm_nodes.h" nogil:
         uint64_t n_functions
         fsm_array nodes
         fsm_array functions
-        fsm_array names
-        fsm_array name_bytes
+        fsm_names names
 
     fsm_status fsm_nodes_scan(fsm_nodes *nodes, const fsm_src *src, const fsm_span *spans,
                               size_t n_spans, fsm_nodes_depth depth, fsm_error *e)
     fsm_status fsm_nodes_ops_used(const fsm_nodes *nodes, uint8_t *used)
     void fsm_nodes_free(fsm_nodes *nodes)
+
+cdef extern from "fsm_devices.h" nogil:
+    ctypedef struct fsm_devices:
+        fsm_array splices
+        fsm_array fields
+        fsm_names names
+        fsm_array counts
+        uint64_t n_main
+
+    ctypedef struct fsm_around:
+        int64_t parent
+        int64_t first_row
+        uint64_t depth
+
+    fsm_status fsm_devices_scan(fsm_devices *devices, const fsm_src *src, const fsm_span *graph,
+                                const fsm_around *around, fsm_error *e)
+    void fsm_devices_free(fsm_devices *devices)
 
 cdef extern from "fsm_program.h" nogil:
     ctypedef struct fsm_irregular:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from ._core import rewrite
+from ._core import devices, rewrite
 from .errors import CoreError, InternalError, RefusedError
 from .source import PATCH, File, Source
 from .text import printable
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
+    from . import _core as core
+
     #: A length-delimited field around a splice, by its offsets in the source:
     #: (where its length varint begins, where its payload begins, where it ends).
     Field = tuple[int, int, int]
 
 __all__ = [
-    "Change", "Deferred", "Plan", "Rewrite", "is_name", "pieces", "same", "whole_file",
+    "Change", "Deferred", "Plan", "Rewrite", "enclosing", "is_name", "pieces", "same", "whole_file",
 ]  # fmt: skip
 
 #: TensorFlow reads saved_model.pb with an int size; protobuf stops here as well.
@@ -38,6 +40,7 @@ _WINDOW = 1 << 20
 # Rows of csrc/fsm_rewrite.h.
 _SPLICE = Struct("=6q").pack
 _FIELD = Struct("=5q").pack
+_FIELD_SIZE = 40
 
 
 class Rewrite:
@@ -95,9 +98,31 @@ class Rewrite:
         if not self._splices:
             return self._source
         try:
-            return rewrite(self._source, bytes(self._splices), bytes(self._fields), self._data)
+            return rewrite(self._source, self._splices, self._fields, self._data)
         except CoreError as error:
             raise InternalError("", "splices overlap", offset=error.offset) from error
+
+    def cut_devices(self, within: Sequence[Field]) -> tuple[list[tuple[bytes, int]], int]:
+        """Cut out the devices of all nodes of a GraphDef, and of its functions.
+
+        The core finds them and writes the rows down: there may be a million.
+
+        Args:
+            within: The fields around the nodes, outermost first; the last is the GraphDef.
+
+        Returns:
+            (device, how many nodes are on it) of each; and how many of all are nodes of the
+            main graph.
+
+        Raises CoreError where the graph is damaged.
+        """
+        row = self._enter(within)
+        _, start, end = within[-1]
+        found = devices(
+            self._source, start, end, self._splices, self._fields, row, len(within)
+        )
+        self._n_fields = len(self._fields) // _FIELD_SIZE
+        return found
 
     def _enter(self, within: Sequence[Field]) -> int:
         """The row of the innermost field; those that the last splice was not in are added."""
@@ -115,6 +140,11 @@ class Rewrite:
             path.append((field, self._n_fields))
             self._n_fields += 1
         return path[-1][1] if path else -1
+
+
+def enclosing(*fields: core.Field) -> list[Field]:
+    """Fields that a splice lies in, outermost first, as `Rewrite` takes them."""
+    return [(f.length_at, f.at, f.end) for f in fields]
 
 
 def pieces(source: Source) -> Iterator[tuple[int, int, int, int]]:

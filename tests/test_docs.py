@@ -160,7 +160,7 @@ def test_the_readme_tells_of_every_verb() -> None:
 
 
 #: Fields whose keys are a model's own names.
-NAMED = {"signatures", "inputs", "outputs", "defaults"}
+NAMED = {"signatures", "inputs", "outputs", "defaults", "devices"}
 
 
 def keys(value: object, named: bool = False) -> Iterator[str]:
@@ -190,6 +190,7 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
         "retag examples/ranker/1 serve gpu --json --receipt receipt.json --backup before",
         "dedupe examples/ranker/1 --json --dry-run",
         "edit examples/ranker/1 /dev/stdin --json < plan.json",
+        "clear-devices examples/ranker/1 --json --dry-run",
         "rename-asset examples/tagger/1 vocabulary.txt v --json",
         "replace-asset examples/tagger/1 vocabulary.txt plan.json --json --dry-run",
         "repair examples/ranker/1 --json --dry-run",

@@ -5,7 +5,9 @@
  *   - streaming and ordering in memory give the same, piece by piece too;
  *   - a window of any size shows the same fields;
  *   - valid messages parse whole, and the values in a message nest;
- *   - the texts of an object graph lie in it. */
+ *   - the texts of an object graph lie in it;
+ *   - a graph without its devices has as many nodes, and no device. */
+#include "fsm_devices.h"
 #include "fsm_nodes.h"
 #include "fsm_parse.h"
 #include "fsm_program.h"
@@ -156,22 +158,79 @@ static void check_nodes(const uint8_t *data, size_t size) {
   require(t == fsm_nodes_scan(&rows, src, &whole, 1, FSM_NODES_ROWS, &e));
   require(!s || t);
   if (!t) {
-    require(counted.n_nodes == rows.n_nodes && named.names.n == rows.names.n);
+    require(counted.n_nodes == rows.n_nodes && named.names.ends.n == rows.names.ends.n);
     require(rows.nodes.n == rows.n_nodes + rows.n_function_nodes);
     require(rows.functions.n == rows.n_functions && named.uses.n == rows.uses.n);
     const fsm_node *node = rows.nodes.items;
     for (size_t i = 0; i < rows.nodes.n; i++) {
-      require(node[i].op < rows.names.n && node[i].owner <= rows.n_functions);
+      require(node[i].op < rows.names.ends.n && node[i].owner <= rows.n_functions);
       require(node[i].length <= size - node[i].start);
       require(node[i].name_length <= size - node[i].name);
     }
-    uint8_t *used = malloc(rows.names.n + 1);
+    uint8_t *used = malloc(rows.names.ends.n + 1);
     require(used && !fsm_nodes_ops_used(&rows, used));
     free(used);
   }
   fsm_nodes_free(&counted);
   fsm_nodes_free(&named);
   fsm_nodes_free(&rows);
+}
+
+static bool count_nodes(const fsm_src *src, uint64_t n[3]) {
+  fsm_span whole = {0, src->size};
+  fsm_nodes nodes = {0};
+  fsm_error e;
+  bool ok = !fsm_nodes_scan(&nodes, src, &whole, 1, FSM_NODES_COUNT, &e);
+  n[0] = nodes.n_nodes, n[1] = nodes.n_function_nodes, n[2] = nodes.n_functions;
+  fsm_nodes_free(&nodes);
+  return ok;
+}
+
+static void check_devices(const uint8_t *data, size_t size, bool valid) {
+  static const fsm_around nothing = {FSM_NO_FIELD, 0, 0};
+  memory_src input;
+  const fsm_src *src = source_of(&input, data, size);
+  fsm_span whole = {0, size};
+  fsm_devices d = {0}, again = {0};
+  fsm_error e;
+  fsm_status s = fsm_devices_scan(&d, src, &whole, &nothing, &e);
+  require(!valid || !s);
+  require(!s || (e.status == s && e.offset <= size));
+  if (!s && d.splices.n) {
+    uint64_t named = 0, before[3], after[3];
+    for (size_t i = 0; i < d.counts.n; i++)
+      named += ((const uint64_t *)d.counts.items)[i];
+    require(named == d.splices.n && d.n_main <= named);
+    require(fsm_rewrite_in_order(d.splices.items, d.splices.n, d.fields.items, d.fields.n));
+    size_t n_pieces = fsm_rewrite_max_pieces(src, d.splices.n, d.fields.n);
+    uint64_t n_patch = fsm_rewrite_max_patch(src, 0, d.fields.n);
+    fsm_piece *pieces = malloc(n_pieces * sizeof *pieces);
+    uint8_t *patch = malloc((size_t)n_patch + 1);
+    require(pieces && patch);
+    require(!fsm_rewrite(src, d.splices.items, d.splices.n, d.fields.items, d.fields.n, data,
+                         pieces, &n_pieces, patch, &n_patch, &e));
+    /* Its pieces point into the input, and into the new lengths. */
+    uint8_t *bytes = malloc(size);
+    require(bytes != NULL);
+    size_t n = 0;
+    for (size_t i = 0; i < n_pieces; i++) {
+      memcpy(bytes + n, patch + pieces[i].origin, (size_t)pieces[i].length);
+      n += (size_t)pieces[i].length;
+    }
+    require(n < size);
+    memory_src made;
+    const fsm_src *bare = source_of(&made, bytes, n);
+    fsm_span all = {0, n};
+    require(!fsm_devices_scan(&again, bare, &all, &nothing, &e) && again.splices.n == 0);
+    bool whole_before = count_nodes(src, before); /* which reads names of functions, too */
+    require(count_nodes(bare, after) == whole_before);
+    require(!whole_before || memcmp(before, after, sizeof before) == 0);
+    free(bytes);
+    free(pieces);
+    free(patch);
+  }
+  fsm_devices_free(&d);
+  fsm_devices_free(&again);
 }
 
 static void check_program(const uint8_t *data, size_t size) {
@@ -275,6 +334,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   check_pieces(body, n, message);
   check_fields(body, n);
   check_nodes(body, n);
+  check_devices(body, n, false);
   check_parse(body, n, message, false);
   check_program(body, n);
   check_tracked(body, n, false);
@@ -289,6 +349,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_tracked(made.p, made.size, true);
   if (message == FSM_MSG_GraphDef) {
     check_nodes(made.p, made.size);
+    check_devices(made.p, made.size, true);
     check_program(made.p, made.size);
   }
   clear(&made);

@@ -530,10 +530,9 @@ static fsm_status scan_nodes(const buffer *graph, fsm_nodes *nodes, fsm_nodes_de
 }
 
 static bool is_named(const fsm_nodes *nodes, uint32_t id, const char *name) {
-  const uint32_t *ends = nodes->names.items;
-  uint32_t start = id ? ends[id - 1] : 0;
-  return ends[id] - start == strlen(name) &&
-         memcmp((const uint8_t *)nodes->name_bytes.items + start, name, strlen(name)) == 0;
+  uint32_t n;
+  const uint8_t *found = fsm_names_get(&nodes->names, id, &n);
+  return n == strlen(name) && memcmp(found, name, n) == 0;
 }
 
 static void test_node_index(void) {
@@ -580,11 +579,11 @@ static unsigned ops_needed(const buffer *graph, const char *const *ops, size_t n
   fsm_error e;
   unsigned found = 0;
   CHECK_EQ(scan_nodes(graph, &nodes, FSM_NODES_OPS, &e), FSM_OK);
-  uint8_t *used = malloc(nodes.names.n + 1);
+  uint8_t *used = malloc(nodes.names.ends.n + 1);
   CHECK(used != NULL);
   if (used) {
     CHECK_EQ(fsm_nodes_ops_used(&nodes, used), FSM_OK);
-    for (uint32_t id = 0; id < nodes.names.n; id++)
+    for (uint32_t id = 0; id < nodes.names.ends.n; id++)
       for (size_t i = 0; i < n; i++)
         if (used[id] && is_named(&nodes, id, ops[i]))
           found |= 1u << i;

@@ -114,13 +114,6 @@ class ObjectEdits:
             raise FormatError(self.nodes.reader.path, problem, place=place)
         return found[0]
 
-    def known(self, node_id: int, name: str) -> Child:
-        """The child of this name. Raises KeyError where there is none; and as `child`."""
-        child = self.child(node_id, name)
-        if child is None:
-            raise KeyError(name)
-        return child
-
     def find(self, *path: str) -> int | None:
         """The node to which these names of children lead from the root; None for none.
 
@@ -157,7 +150,7 @@ class ObjectEdits:
         Raises KeyError where there is none, RefusedError where another child has the new
         name; and as `child`.
         """
-        child = self.known(node_id, old)
+        child = self._known(node_id, old)
         if new != old:
             self._check_free(node_id, new)
             child.name = new
@@ -181,7 +174,7 @@ class ObjectEdits:
 
         Raises KeyError where there is none; and as `child`.
         """
-        child = self.known(node_id, name)
+        child = self._known(node_id, name)
         if child.reference is None:
             self._entries(node_id).remove(child)
         child.gone = True
@@ -304,6 +297,12 @@ class ObjectEdits:
             ]
             self._children[node_id] = [Child(r.local_name, r.node_id, r) for r in references]
         return self._children[node_id]
+
+    def _known(self, node_id: int, name: str) -> Child:
+        child = self.child(node_id, name)
+        if child is None:
+            raise KeyError(name)
+        return child
 
     def _check_free(self, node_id: int, name: str) -> None:
         if any(child.name == name for child in self.children(node_id)):

@@ -1,0 +1,81 @@
+#include "fsm_names.h"
+
+#include <time.h>
+
+#include "fsm_wire.h"
+
+void fsm_names_init(fsm_names *t) {
+  /* So that no file can be made whose names all collide. */
+  t->seed = (uint64_t)(uintptr_t)t ^ (uint64_t)clock() << 40 ^ (uint64_t)time(NULL);
+}
+
+void fsm_names_free(fsm_names *t) {
+  free(t->ends.items);
+  free(t->bytes.items);
+  free(t->slots.items);
+  memset(t, 0, sizeof *t);
+}
+
+static uint64_t hash(const fsm_names *t, const uint8_t *p, size_t n) {
+  uint64_t h = t->seed ^ n;
+  for (; n >= 8; n -= 8, p += 8)
+    h = (h ^ fsm_load64(p)) * UINT64_C(0x9e3779b97f4a7c15), h ^= h >> 29;
+  uint64_t rest = 0;
+  memcpy(&rest, p, n);
+  h = (h ^ rest) * UINT64_C(0xbf58476d1ce4e5b9);
+  return h ^ h >> 32;
+}
+
+const uint8_t *fsm_names_get(const fsm_names *t, uint32_t id, uint32_t *n) {
+  const uint32_t *ends = t->ends.items;
+  uint32_t start = id ? ends[id - 1] : 0;
+  *n = ends[id] - start;
+  return (const uint8_t *)t->bytes.items + start;
+}
+
+static fsm_status rehash(fsm_names *t) {
+  size_t max = t->slots.max ? t->slots.max * 2 : 256;
+  uint32_t *slots = calloc(max, sizeof *slots);
+  if (!slots)
+    return FSM_E_NOMEM;
+  for (uint32_t id = 0; id < t->ends.n; id++) {
+    uint32_t n;
+    const uint8_t *name = fsm_names_get(t, id, &n);
+    size_t i = hash(t, name, n) & (max - 1);
+    while (slots[i])
+      i = (i + 1) & (max - 1);
+    slots[i] = id + 1;
+  }
+  free(t->slots.items);
+  t->slots.items = slots;
+  t->slots.max = max;
+  return FSM_OK;
+}
+
+fsm_status fsm_names_intern(fsm_names *t, const uint8_t *p, size_t n, uint32_t *id) {
+  fsm_status s;
+  if (t->ends.n * 2 >= t->slots.max && (s = rehash(t)))
+    return s;
+  uint32_t *slots = t->slots.items;
+  size_t i = hash(t, p, n) & (t->slots.max - 1);
+  for (; slots[i]; i = (i + 1) & (t->slots.max - 1)) {
+    uint32_t length;
+    const uint8_t *name = fsm_names_get(t, slots[i] - 1, &length);
+    if (length == n && memcmp(name, p, n) == 0) {
+      *id = slots[i] - 1;
+      return FSM_OK;
+    }
+  }
+  if (t->ends.n == FSM_MAX_NAMES || n > FSM_MAX_NAME_BYTES - t->bytes.n)
+    return FSM_E_LIMIT;
+  if ((s = fsm_array_reserve(&t->ends, sizeof(uint32_t), 1)) ||
+      (s = fsm_array_reserve(&t->bytes, 1, n ? n : 1)))
+    return s;
+  if (n)
+    memcpy((uint8_t *)t->bytes.items + t->bytes.n, p, n);
+  t->bytes.n += n;
+  *id = (uint32_t)t->ends.n;
+  ((uint32_t *)t->ends.items)[t->ends.n++] = (uint32_t)t->bytes.n;
+  slots[i] = *id + 1;
+  return FSM_OK;
+}
