@@ -54,19 +54,25 @@ def leads_out(name: str) -> bool:
     return outside(name) is not None
 
 
-def meant(folder: str, name: str) -> list[str]:
-    """The files of ``assets/`` that a name means, by their paths there.
+def inside(folder: str, name: str) -> list[str]:
+    """The files of a model's folder that a name means, by their paths there.
 
     One for a name that leads nowhere else; for one that does, what C++ or Python would find
-    without leaving ``assets/``, C++ first. Nothing is looked at.
+    without leaving the folder, C++ first. Nothing is looked at.
     """
     if "\0" in name:
         return []
     found = [os.path.join(ASSETS, name.lstrip("/"))]
     if os.path.isabs(name):
         found.append(os.path.relpath(os.path.normpath(name), os.path.realpath(folder)))
-    inside = (os.path.normpath(path).partition("/") for path in found)
-    return list(dict.fromkeys(rest for first, _, rest in inside if first == ASSETS and rest))
+    paths = dict.fromkeys(map(os.path.normpath, found))
+    return [path for path in paths if path.split("/")[0] not in ("..", ".")]
+
+
+def meant(folder: str, name: str) -> list[str]:
+    """Those of `inside` that lie in ``assets/``, by their paths there."""
+    parts = (path.partition("/") for path in inside(folder, name))
+    return [rest for first, _, rest in parts if first == ASSETS and rest]
 
 
 def same_file(a: str, b: str) -> bool:
@@ -109,6 +115,23 @@ def files(folder: str) -> list[str]:
     """The files below ``assets/``, by their paths in it, sorted. Links are files."""
     found = below(os.path.join(folder, ASSETS), lambda words: None)
     return sorted(name for name, e in found if not e.is_dir(follow_symlinks=False))
+
+
+def unused(folder: str, names: Iterable[str]) -> list[str]:
+    """The files below ``assets/`` that none of these names means, sorted, by their paths there.
+
+    What a used one leads to through links is used as well.
+    """
+    used: set[str] = set()
+    for name in set(names):
+        used.update(meant(folder, name))
+        if not leads_out(name):
+            used.add(os.path.realpath(path_of(folder, name)))
+    below_here = os.path.realpath(os.path.join(folder, ASSETS))
+    return [
+        name for name in files(folder)
+        if name not in used and os.path.join(below_here, name) not in used
+    ]  # fmt: skip
 
 
 # -- the list --
@@ -191,10 +214,8 @@ def asset_files(folder: str, graphs: Iterable[MetaGraph]) -> dict[str, AssetFile
             unsafe = leads_out(asset.filename)
             name = asset.filename if unsafe else os.path.normpath(asset.filename)
             named.setdefault(name, []).append(AssetUse(graph, asset, ops))
-    used = {file for name in named for file in meant(folder, name)}
-    for name in files(folder):
-        if name not in used:
-            named[name] = []
+    for name in unused(folder, [use.filename for uses in named.values() for use in uses]):
+        named[name] = []
     return {name: AssetFile(folder, name, uses) for name, uses in named.items()}
 
 

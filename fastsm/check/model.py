@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ..assets import ASSETS, absent, fed_tensor, files, meant, outside, same_file
+from ..assets import ASSETS, absent, fed_tensor, outside, same_file, unused
 from ..errors import CoreError, FormatError, UnsupportedError
 from ..graph.nodes import Graph, n_outputs, node_of
 from ..locate import below
@@ -215,7 +215,7 @@ def check_assets(report: Report, damage: Damage, model: SavedModel) -> None:
             place = f"{asset.place}.filename"
             name = printable(asset.filename)
             report.count("assets")
-            named.update(meant(model.folder, asset.filename))
+            named.add(asset.filename)
             words = outside(asset.filename)
             if words:
                 report.add(
@@ -225,6 +225,12 @@ def check_assets(report: Report, damage: Damage, model: SavedModel) -> None:
             elif not os.path.isfile(os.path.join(model.folder, ASSETS, asset.filename)):
                 missing.append(asset)
             tensor = fed_tensor(asset)
+            if asset.tensor and ":" not in asset.tensor:
+                report.add(
+                    "asset-tensor", damage.file,
+                    f'"{printable(asset.tensor)}" is an op: the v1 loader wants a tensor',
+                    place=f"{asset.place}.tensor_info", key=asset.tensor,
+                )  # fmt: skip
             if asset.tensor and tensor in fed:
                 other = fed[tensor]
                 both = f'"{printable(other)}" and "{name}"'
@@ -235,9 +241,8 @@ def check_assets(report: Report, damage: Damage, model: SavedModel) -> None:
                 )  # fmt: skip
             fed.setdefault(tensor, asset.filename)
         _add_missing(report, damage, model, graph, missing)
-    for name in files(model.folder):
-        if name not in named:
-            report.add("asset-unused", f"{ASSETS}/{printable(name)}", "no meta graph names it")
+    for name in unused(model.folder, named):
+        report.add("asset-unused", f"{ASSETS}/{printable(name)}", "no meta graph names it")
 
 
 def _assets(damage: Damage, graph: MetaGraph) -> tuple[Asset, ...]:

@@ -110,11 +110,12 @@ RULES: dict[str, tuple[Severity, str, str | None]] = {
     "asset-unread": (
         "warning", "An asset that the model names is not there, and no node takes its path.", None,
     ),
-    "asset-outside": ("error", "An asset's name leads out of assets/.", None),
+    "asset-outside": ("error", "An asset's name leads out of assets/.", _REPAIR),
     "asset-tensor": (
-        "error", "Two assets are fed to one tensor: C++ refuses that, even of the same file.", None,
+        "error", "Two assets are fed to one tensor, which C++ refuses even of the same file; or"
+        " one to an op, which the v1 loader refuses.", _REPAIR,
     ),
-    "asset-unused": ("note", "A file in assets/ that no meta graph names.", None),
+    "asset-unused": ("note", "A file in assets/ that no meta graph names.", _REPAIR),
     "link-outside": ("warning", "A file of the model is a link that leads out of it.", None),
     # fingerprint.pb
     "fingerprint-damaged": ("warning", "fingerprint.pb cannot be read.", None),

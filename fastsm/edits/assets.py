@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from .draft import Draft
 
 # Field numbers: MetaGraphDef.collection_def and asset_file_def, CollectionDef.any_list,
-# Any.type_url and value, AssetFileDef.filename.
-_COLLECTIONS, _ASSET, _ANY_LIST, _TYPE_URL, _VALUE, _FILENAME = 4, 6, 5, 1, 2, 2
+# Any.type_url and value, AssetFileDef.tensor_info and filename, TensorInfo.name.
+_COLLECTIONS, _ASSET, _ANY_LIST, _TYPE_URL, _VALUE = 4, 6, 5, 1, 2
+_TENSOR, _FILENAME, _NAME = 1, 2, 1
 
 #: What a file system takes for the name of a file or a folder, in bytes.
 _MAX_NAME = 255
@@ -69,6 +70,21 @@ class Definition:
             within.append(_prefix(self._name))
             rewrite.replace(self._name.at, self._name.end, new.encode(), within)
 
+    def name_output(self, rewrite: Rewrite) -> None:
+        """Splice ``:0`` behind the name of an op, so that it is a tensor's."""
+        reader, inner = self.graph.reader, self.fields[-1]
+        place = f"{self.graph.place}.asset_file_def"
+        names = [
+            (info, name)
+            for info in reader.fields([(inner.at, inner.end)], place)
+            if info.number == _TENSOR and info.wire == LEN
+            for name in reader.fields([(info.at, info.end)], place)
+            if name.number == _NAME and name.wire == LEN
+        ]
+        info, name = names[-1]  # the last counts
+        within = [_prefix(f) for f in (*self.fields, info, name)]
+        rewrite.replace(name.end, name.end, b":0", within)
+
     def cut(self, rewrite: Rewrite) -> None:
         """Splice it out."""
         outer = self.fields[: self.fields.index(self.item)]
@@ -102,6 +118,14 @@ def definitions(graph: MetaGraph) -> Iterator[Definition]:
                     if value and url and is_packed_asset(reader.text(url, place)):
                         path = [graph.field, entry, collection, values, item, value]
                         yield Definition(graph, path, item)
+
+
+def read_definitions(graph: MetaGraph) -> list[Definition]:
+    """The definitions that loaders read: those of the field, or where it has none, of the
+    collection, of which the last of equal keys counts."""
+    found = list(definitions(graph))
+    own = [d for d in found if len(d.fields) == 2]
+    return own or [d for d in found if d.fields[1].start == found[-1].fields[1].start]
 
 
 def _prefix(field: Field) -> tuple[int, int, int]:
@@ -143,7 +167,7 @@ def rename_asset(draft: Draft, old: str, new: str, *, force: bool = False) -> Do
     others = [d for d in named if not _is(d.filename, old)]
     moved = None if not _may_be(old) or same_file(old, new) else draft.file(_file(old))
     if moved is not None:
-        _check_free(draft, new, others)
+        check_free(draft, new, others)
         _check_links(draft, old, others)
         if not force:
             _check_takers(draft, old, these)
@@ -223,7 +247,7 @@ def _check_new(draft: Draft, new: str) -> None:
         raise UsageError(draft.path, problem)
 
 
-def _check_free(draft: Draft, new: str, others: list[Definition]) -> None:
+def check_free(draft: Draft, new: str, others: list[Definition]) -> None:
     """Refuse a name that something else has."""
     if any(_is(d.filename, new) for d in others):
         raise RefusedError(draft.path, f"{printable(new)} is another asset of the model already")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..errors import FormatError, RefusedError
 from ..text import printable
+from . import mend_assets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,18 +70,31 @@ def _stray_shard(draft: Draft, found: Found) -> None:
         draft.remove(name)
 
 
+def _asset_outside(draft: Draft, found: Found) -> list[str]:
+    return mend_assets.bring_inside(draft)
+
+
+def _asset_tensor(draft: Draft, found: Found) -> list[str]:
+    return mend_assets.feed_once(draft)
+
+
+def _asset_unused(draft: Draft, found: Found) -> list[str]:
+    return mend_assets.remove_unused(draft)
+
+
 class Mender:
     """How the findings of a rule are mended.
 
     Attributes:
-        mend: Adds what it takes to a draft.
+        mend: Adds what it takes to a draft. May return a sentence for each finding that it
+            had to leave: why, and the way out.
         named_only: Only where the rule is named: what goes might be wanted by somebody.
     """
 
     __slots__ = ("mend", "named_only")
 
     def __init__(
-        self, mend: Callable[[Draft, Found], None], *, named_only: bool = False
+        self, mend: Callable[[Draft, Found], list[str] | None], *, named_only: bool = False
     ) -> None:
         self.mend = mend
         self.named_only = named_only
@@ -91,4 +105,7 @@ MENDERS: dict[str, Mender] = {
     "restart-array": Mender(_restart_array),
     "unrestorable-slices": Mender(_unrestorable_slices),
     "stray-shard": Mender(_stray_shard, named_only=True),
+    "asset-outside": Mender(_asset_outside),
+    "asset-tensor": Mender(_asset_tensor),
+    "asset-unused": Mender(_asset_unused, named_only=True),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..check.verify import verify
 from ..edits.draft import Done
 from ..edits.repair import MENDERS, Found
-from ..errors import UsageError
+from ..errors import RefusedError, UsageError
 from ..text import counted, printable
 from .transaction import Edit, one
 
@@ -31,7 +31,7 @@ def repair(
     Args:
         path: The model's folder.
         only: The rules to mend, by verify's ids; without it all but those that take a file
-            away (``stray-shard``).
+            away (``stray-shard``, ``asset-unused``).
         **options: Where and how to write, see `Edit`: ``out``, ``in_place`` or ``dry_run`` is
             needed.
 
@@ -40,7 +40,8 @@ def repair(
 
     Raises:
         UsageError: ``only`` names no rule, or one that nothing mends; or see `dedupe`.
-        RefusedError: The index has other damage, which writing it anew would make final.
+        RefusedError: The index has other damage, which writing it anew would make final; or
+            of the rules that ``only`` names nothing can be mended.
         FormatError: Slices that should be put together are damaged.
         CommitError: The disk; says which model is there now.
 
@@ -61,16 +62,24 @@ def mend(
     wanted = _wanted(draft.path, only)
     report = verify(draft.path, progress=progress)
     counts, left = _sorted_out(report, wanted, only is not None)
-    draft.plan.warnings += left
+    after: dict[str, int] = {}
+    reasons: list[str] = []
     for rule in counts:
         here = [f for f in report.findings if f.id == rule]
         found = Found({f.key for f in here if f.key is not None}, {f.file for f in here})
-        MENDERS[rule].mend(draft, found)
-    mended = ", ".join(f"{rule} ({n})" for rule, n in counts.items())
+        stays = MENDERS[rule].mend(draft, found) or []
+        reasons += stays
+        after[rule] = len(stays)
+    reasons = list(dict.fromkeys(reasons))
+    if only is not None and reasons and counts == after:
+        more = f" (and {len(reasons) - 1:,} more like this)" if len(reasons) > 1 else ""
+        raise RefusedError(draft.path, reasons[0] + more)
+    draft.plan.warnings += [*left, *reasons]
+    done = {rule: n - after[rule] for rule, n in counts.items() if n > after[rule]}
+    mended = ", ".join(f"{rule} ({n})" for rule, n in done.items())
     return Done(
         "repair", {} if only is None else {"only": wanted},
-        f"mends {mended}" if mended else "nothing to mend",
-        dict(counts), dict.fromkeys(counts, 0), drops=True,
+        f"mends {mended}" if mended else "nothing to mend", dict(counts), after, drops=True,
     )  # fmt: skip
 
 
@@ -95,7 +104,7 @@ def _sorted_out(
     """How many findings of each rule are to be mended; a warning for each that is not."""
     by_rule: dict[str, int] = dict(report.omitted)
     for f in report.findings:
-        if f.severity != "note":
+        if f.severity != "note" or (named and f.id in wanted):
             by_rule[f.id] = by_rule.get(f.id, 0) + 1
     counts = {rule: by_rule.pop(rule) for rule in wanted if rule in by_rule}
     left = []
