@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from .verbs.dedupe import dedupe as dedupe
     from .verbs.repair import repair as repair
     from .verbs.retag import retag as retag
+    from .verbs.signatures import add_signature as add_signature
+    from .verbs.signatures import copy_signature as copy_signature
+    from .verbs.signatures import remove_signature as remove_signature
+    from .verbs.signatures import rename_signature as rename_signature
+    from .verbs.signatures import set_method_name as set_method_name
     from .verbs.transaction import Edit as Edit
     from .verbs.transaction import EditResult as EditResult
     from .verbs.transaction import edit as edit
@@ -49,6 +54,11 @@ _HOMES = {
     "rename_asset": "verbs.assets", "replace_asset": "verbs.assets",
     "export_weights": "export", "ExportResult": "export",
     "repair": "verbs.repair", "clear_devices": "verbs.clear_devices",
+    **dict.fromkeys(
+        ("rename_signature", "copy_signature", "remove_signature", "set_method_name",
+         "add_signature"),
+        "verbs.signatures",
+    ),
     **dict.fromkeys(("edit", "Edit", "EditResult"), "verbs.transaction"),
     "verify": "check.verify", "Finding": "check.report", "Report": "check.report",
     **dict.fromkeys(

@@ -269,6 +269,21 @@ def test_a_replaced_tensor_moves_what_lies_behind_it(
     BundleRewrite(Bundle.open(str(tmp_path / "out" / "variables"))).check_kept()
 
 
+def test_of_several_contents_of_a_tensor_the_last_is_written(model: ModelFactory) -> None:
+    prefix = model("shards") / "variables" / "variables"
+    key = "_CHECKPOINTABLE_OBJECT_GRAPH"
+    original = stored(prefix)[key.encode()]
+    (element,) = _core.string_elements(from_bytes(original), 0, len(original), 1)
+    rewrite = BundleRewrite(Bundle.open(str(prefix)))
+    for message in (element + _core.delimited(99, b"x" * 5000), element):
+        data, masked = _core.encode_strings([message])
+        rewrite.replace(key, data, _core.crc32c_unmask(masked))
+    new = rewrite.result()
+    assert new.bytes_after == new.bytes_before
+    index = prefix.with_suffix(".index").read_bytes()
+    assert new.index.read(0, new.index.size) == index
+
+
 def test_an_added_tensor_is_read(tmp_path: Path, oracle: Oracle) -> None:
     def ask(rewrite: BundleRewrite) -> None:
         rewrite.add("new/a", 1, (2, 3), bytes(24))

@@ -208,11 +208,13 @@ class BundleRewrite:
         self, row: int, content: bytes | Source, crc32c: int | None, place: tuple[int, int]
     ) -> None:
         source, crc = _measured(content, crc32c)
-        value = self.bundle.index.value(row)
+        key, value = self.bundle.index.key(row), self.bundle.index.value(row)
         entry = _core.patch_entry(value, source.size, _core.crc32c_mask(crc), dense=True)
-        self._added[self.bundle.index.key(row)] = entry, len(self._fresh)
-        self._fresh.append((*place, source.size, False))
-        self._contents.append(source)
+        # What the key was given before goes: its bytes would stay as a gap.
+        _, which = self._added.get(key, (b"", len(self._fresh)))
+        self._added[key] = entry, which
+        self._fresh[which : which + 1] = [(*place, source.size, False)]
+        self._contents[which : which + 1] = [source]
 
     def _end(self) -> tuple[int, int]:
         """Behind the last byte of the last shard."""

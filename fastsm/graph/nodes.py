@@ -81,6 +81,12 @@ class Node:
                 out += _varints(self._reader.bytes(f, self.place))
         return out
 
+    def shapes(self, name: str) -> list[tuple[int, ...] | None]:
+        """The list of shapes in an attribute, each as `shape` has it."""
+        listed = self._reader.fields(merged(self.attr(name), 1), self.place)
+        found = [f for f in listed if f.number == 7 and f.wire == LEN]
+        return [read_shape(self._reader, [(f.at, f.end)], self.place) for f in found]
+
     def number_in(self, name: str) -> int | None:
         """The number in an attribute, or how many DataTypes it lists; None without it."""
         fields = self.attr(name)
@@ -168,6 +174,11 @@ class Graph:
                     found[name] = (start, length, op)
         return found
 
+    def names(self) -> Iterator[bytes]:
+        """The names of the nodes of the main graph, in file order."""
+        for _, at, _, n, _, _ in self._rows(0):
+            yield self._reader.source.read(at, n)
+
     def with_ops(self, ops: Iterable[bytes], owner: int = 0) -> Iterator[Node]:
         """The nodes of these ops, in file order."""
         wanted = set(ops)
@@ -207,15 +218,19 @@ class Graph:
                 return i + 1
         return None
 
+    def signature(self, owner: int) -> tuple[Spans, str]:
+        """The OpDef that a function has: where it lies, and its place as errors name it."""
+        name, start, end, _, _ = self._index.functions()[owner - 1]
+        place = f'{self._place}.library.function["{printable(name)}"].signature'
+        return merged(self._reader.fields([(start, end)], place), 1), place
+
     def arguments(self, owner: int) -> list[bytes]:
         """The names of a function's arguments.
 
         Source: tensorflow/core/framework/function.proto FunctionDef.signature,
         op_def.proto OpDef.input_arg.
         """
-        name, start, end, _, _ = self._index.functions()[owner - 1]
-        place = f'{self._place}.library.function["{printable(name)}"].signature'
-        signature = merged(self._reader.fields([(start, end)], place), 1)
+        signature, place = self.signature(owner)
         found = []
         for f in self._reader.fields(signature, place):
             if f.number == 2 and f.wire == LEN:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from .._core import delimited, number
 from ..errors import FormatError, RefusedError
+from ..plan import Rewrite, enclosing
 from ..source import LEN, Reader, from_bytes, last
 from ..text import count, printable
 from .objects import NodeList, ObjectGraph, Reference
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ..plan import Field as Around
-    from ..plan import Rewrite
     from ..source import Message, Source
     from ..views import MetaGraph
 
@@ -114,6 +114,13 @@ class ObjectEdits:
             raise FormatError(self.nodes.reader.path, problem, place=place)
         return found[0]
 
+    def known(self, node_id: int, name: str) -> Child:
+        """The child of this name. Raises KeyError where there is none; and as `child`."""
+        child = self.child(node_id, name)
+        if child is None:
+            raise KeyError(name)
+        return child
+
     def find(self, *path: str) -> int | None:
         """The node to which these names of children lead from the root; None for none.
 
@@ -133,7 +140,7 @@ class ObjectEdits:
         """The length-delimited fields around what lies in a node, as `Rewrite.replace`
         takes them."""
         field = self.nodes.field(node_id)
-        return [*self.around(field.start), (field.length_at, field.at, field.end)]
+        return [*self.around(field.start), *enclosing(field)]
 
     def around(self, offset: int) -> Sequence[Around]:
         """Those around what lies in the graph itself at an offset: a node, an entry."""
@@ -150,7 +157,7 @@ class ObjectEdits:
         Raises KeyError where there is none, RefusedError where another child has the new
         name; and as `child`.
         """
-        child = self._known(node_id, old)
+        child = self.known(node_id, old)
         if new != old:
             self._check_free(node_id, new)
             child.name = new
@@ -174,7 +181,7 @@ class ObjectEdits:
 
         Raises KeyError where there is none; and as `child`.
         """
-        child = self._known(node_id, name)
+        child = self.known(node_id, name)
         if child.reference is None:
             self._entries(node_id).remove(child)
         child.gone = True
@@ -254,7 +261,7 @@ class ObjectEdits:
     def _of_node(self, i: int, cut: bool) -> Iterator[Splice]:
         field = self.nodes.field(i)
         around = self.around(field.start)
-        within = [*around, (field.length_at, field.at, field.end)]
+        within = [*around, *enclosing(field)]
         if cut:
             yield field.start, field.end, b"", around
         elif i not in self._buried:
@@ -277,8 +284,7 @@ class ObjectEdits:
                 inner = self.nodes.reader.fields([(field.at, field.end)], self._place(i))
                 name = last(inner, _LOCAL_NAME)
                 start, end = (name.start, name.end) if name else (field.end, field.end)
-                around = (field.length_at, field.at, field.end)
-                yield start, end, _name(child.name), [*within, around]
+                yield start, end, _name(child.name), [*within, *enclosing(field)]
 
     # -- helpers --
 
@@ -297,12 +303,6 @@ class ObjectEdits:
             ]
             self._children[node_id] = [Child(r.local_name, r.node_id, r) for r in references]
         return self._children[node_id]
-
-    def _known(self, node_id: int, name: str) -> Child:
-        child = self.child(node_id, name)
-        if child is None:
-            raise KeyError(name)
-        return child
 
     def _check_free(self, node_id: int, name: str) -> None:
         if any(child.name == name for child in self.children(node_id)):
@@ -380,8 +380,6 @@ class CheckpointObjectEdits(ObjectEdits):
 
     def source(self) -> Source:
         """The message with the edits in it."""
-        from ..plan import Rewrite
-
         rewrite = Rewrite(self.nodes.reader.source)
         self.into(rewrite)
         return rewrite.source()
@@ -408,12 +406,11 @@ class SavedObjectEdits(ObjectEdits):
     )
 
     def __init__(self, graph: MetaGraph) -> None:
-        outer = (graph.field.length_at, graph.field.at, graph.field.end)
         fields = [f for f in graph.fields if f.number == _OBJECT_GRAPH and f.wire == LEN]
         self.graph = ObjectGraph(
             graph.reader, [(f.at, f.end) for f in fields], f"{graph.place}.object_graph_def"
         )
-        within = [[outer, (f.length_at, f.at, f.end)] for f in fields]
+        within = [enclosing(graph.field, f) for f in fields]
         super().__init__(self.graph, within)
         self.functions_gone: set[str] = set()
         self._users: dict[str, int] | None = None

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 #: Options that the command that takes an edit back may have; they come last.
 _OPTIONS = frozenset(
-    ["--tags", "--all-meta-graphs", "--force", "--input", "--output", "--method"]
+    ["--tags", "--all-meta-graphs", "--force", "--input", "--output", "--method", "--in-place"]
 )
 
 
@@ -223,6 +223,67 @@ class Edit:
         self._must_say_where()
         self._add(clear_devices(self._open, tags=tags))
 
+    def rename_signature(
+        self, old: str, new: str, *, tags: Tags | None = None, all_meta_graphs: bool = False
+    ) -> None:
+        """Another key for a signature: see `fastsm.rename_signature`."""
+        from ..edits.signatures import rename_signature
+
+        self._add(
+            rename_signature(self._open, old, new, tags=tags, all_meta_graphs=all_meta_graphs)
+        )
+
+    def copy_signature(
+        self, key: str, new: str, *, tags: Tags | None = None, all_meta_graphs: bool = False
+    ) -> None:
+        """A second key for a signature: see `fastsm.copy_signature`."""
+        from ..edits.signatures import copy_signature
+
+        self._add(
+            copy_signature(self._open, key, new, tags=tags, all_meta_graphs=all_meta_graphs)
+        )
+
+    def remove_signature(
+        self, *keys: str, tags: Tags | None = None, all_meta_graphs: bool = False
+    ) -> None:
+        """Take signatures out: see `fastsm.remove_signature`."""
+        from ..edits.signatures import remove_signature
+
+        self._must_say_where()
+        self._add(
+            remove_signature(self._open, *keys, tags=tags, all_meta_graphs=all_meta_graphs)
+        )
+
+    def set_method_name(
+        self, key: str, method: str, *, tags: Tags | None = None, all_meta_graphs: bool = False
+    ) -> None:
+        """Another method for a signature: see `fastsm.set_method_name`."""
+        from ..edits.signatures import set_method_name
+
+        self._add(
+            set_method_name(self._open, key, method, tags=tags, all_meta_graphs=all_meta_graphs)
+        )
+
+    def add_signature(
+        self,
+        key: str,
+        inputs: Mapping[str, str],
+        outputs: Mapping[str, str],
+        *,
+        method: str = "predict",
+        tags: Tags | None = None,
+        all_meta_graphs: bool = False,
+    ) -> None:
+        """A signature for tensors of the graph: see `fastsm.add_signature`."""
+        from ..edits.new_signature import add_signature
+
+        self._add(
+            add_signature(
+                self._open, key, inputs, outputs, method=method, tags=tags,
+                all_meta_graphs=all_meta_graphs,
+            )
+        )  # fmt: skip
+
     def dedupe(self) -> None:
         """Let variables that are stored twice share their bytes: see `fastsm.dedupe`."""
         from ..edits.dedupe import dedupe
@@ -314,8 +375,8 @@ class Edit:
 
 
 def _outline(graphs: Iterable[MetaGraph]) -> list[object]:
-    """What a model says first of all: tags and signatures."""
-    return [(graph.tags, list(graph.signature_spans)) for graph in graphs]
+    """What a model says first of all: tags and signatures, whose order a .pbtxt loses."""
+    return [(graph.tags, sorted(graph.signature_spans)) for graph in graphs]
 
 
 def edit(path: Path, **options: Unpack[Options]) -> Edit:

@@ -1,0 +1,171 @@
+"""The tensors of a main graph: which there are, and what the graph says of their types.
+
+Source: tensorflow/core/framework/op_def.proto; node_def_util.cc OutputTypesForNode;
+tensorflow/core/ops/array_ops.cc and state_ops.cc, for the shape functions (2.21).
+"""
+
+from __future__ import annotations
+
+from .. import dtypes
+from ..source import LEN, VARINT, last, merged
+from ..text import counted, printable
+from .nodes import Graph
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..source import Message
+    from ..views import MetaGraph
+    from .nodes import Node
+
+# Field numbers: of MetaInfoDef and GraphDef; of OpDef, ArgDef and AttrDef.
+_STRIPPED_OPS, _VERSIONS = 2, 4
+_OP_NAME, _OUTPUT_ARG, _ATTR = 1, 3, 4
+_TYPE, _TYPE_ATTR, _NUMBER_ATTR, _LIST_ATTR, _IS_REF = 3, 4, 5, 6, 16
+_DEFAULT = 3
+
+#: Ops whose attribute ``shape`` is the shape of their output.
+_SHAPED = (b"Placeholder", b"PlaceholderWithDefault", b"PlaceholderV2", b"VariableV2", b"Variable")
+
+#: Of these, those for which no dimensions mean that nothing is known of them; of a
+#: Placeholder up to this version of the graph.
+_LEGACY_PLACEHOLDER = 21
+
+
+class Tensor:
+    """A tensor of the main graph.
+
+    Attributes:
+        name: ``x:0``.
+        dtype: A DataType; 0 where the graph does not say.
+        dims: The sizes, -1 for unknown ones; None for an unknown rank.
+        why: Where the dtype is not known: why not.
+    """
+
+    __slots__ = ("dims", "dtype", "name", "why")
+
+    def __init__(self, name: str, dtype: int, dims: tuple[int, ...] | None, why: str = "") -> None:
+        self.name = name
+        self.dtype = dtype
+        self.dims = dims
+        self.why = why
+
+
+class Tensors:
+    """Finds tensors of a meta graph's main graph by name.
+
+    Args:
+        graph: The meta graph.
+        wanted: The names of those that will be asked for: the nodes are read once.
+    """
+
+    def __init__(self, graph: MetaGraph, wanted: Iterable[str]) -> None:
+        self._meta_graph = graph
+        self._graph = Graph(graph)
+        self._nodes = self._graph.named(split(name)[0].encode() for name in wanted)
+        self._ops: dict[bytes, Message | None] = {}
+
+    def find(self, name: str) -> Tensor | str:
+        """The tensor of this name, ``x:0`` or ``x``; or what is wrong with the name."""
+        node_name, output = split(name)
+        node = self._nodes.get(node_name.encode())
+        if node is None:
+            return f'the graph has no node "{printable(node_name)}"'
+        if output is None:
+            return f'"{printable(name)}" names no output: an output is called NODE:NUMBER'
+        full = f"{node_name}:{output}"
+        op = self._op_def(node.op)
+        shown = printable(node.op)
+        if op is None:
+            return Tensor(full, 0, None, f"the model does not describe its op, {shown}")
+        n = 0
+        for times, dtype, why in _outputs(node, op):
+            if output < n + times:
+                return Tensor(full, dtype, self._dims(node, output), why)
+            n += times
+        has = f'"{printable(node_name)}" ({shown}) has {counted(n, "output")}'
+        return f"{has}, and no :{output}"
+
+    def names(self) -> Iterator[str]:
+        """The names of all nodes of the main graph."""
+        return (name.decode("utf-8", "replace") for name in self._graph.names())
+
+    def _op_def(self, name: bytes) -> Message | None:
+        """The OpDef of an op, or of a function that is called as one; None for none."""
+        if name not in self._ops:
+            self._ops[name] = self._find_op(name)
+        return self._ops[name]
+
+    def _find_op(self, name: bytes) -> Message | None:
+        reader = self._meta_graph.reader
+        function = self._graph.function(name)
+        if function is not None:
+            return reader.parse("OpDef", *self._graph.signature(function))
+        place = f"{self._meta_graph.place}.meta_info_def.stripped_op_list"
+        spans = merged(self._meta_graph.info, _STRIPPED_OPS)
+        for f in reader.fields(spans, place):
+            if f.number == 1 and f.wire == LEN:
+                op_name = last(reader.fields([(f.at, f.end)], place), _OP_NAME)
+                if op_name and reader.bytes(op_name, place) == name:
+                    return reader.parse("OpDef", [(f.at, f.end)], place)
+        return None
+
+    def _dims(self, node: Node, output: int) -> tuple[int, ...] | None:
+        """The shape of an output: as it was inferred when the graph was saved, or as the op
+        has it."""
+        shapes = node.shapes("_output_shapes")
+        if output < len(shapes):
+            return shapes[output]
+        if node.op not in _SHAPED or not node.attr("shape"):
+            return None
+        dims = node.shape("shape")
+        legacy = node.op == b"Variable" or (
+            node.op == b"Placeholder" and self._producer() <= _LEGACY_PLACEHOLDER
+        )
+        return None if dims == () and legacy else dims
+
+    def _producer(self) -> int:
+        """The version of the graph."""
+        reader, place = self._meta_graph.reader, f"{self._meta_graph.place}.graph_def.versions"
+        spans = self._meta_graph.graph_spans
+        versions = [f for f in reader.fields(spans, place) if f.number == _VERSIONS]
+        producer = last(reader.fields(merged(versions, _VERSIONS), place), 1, VARINT)
+        return producer.value if producer else 0
+
+
+def split(name: str) -> tuple[str, int | None]:
+    """A tensor's name as a node's and the number of its output."""
+    node, colon, output = name.rpartition(":")
+    if not colon:
+        return name, 0
+    digits = output.isascii() and output.isdigit() and len(output) < 10
+    return node, int(output) if digits else None
+
+
+def _outputs(node: Node, op: Message) -> Iterator[tuple[int, int, str]]:
+    """(how many, their dtype or 0, why 0) of a node's outputs, in order."""
+    attrs = {attr.get(1, ""): attr.get(_DEFAULT, {}) for attr in op.get(_ATTR, ())}
+    for arg in op.get(_OUTPUT_ARG, ()):
+        ref = dtypes.REF if arg.get(_IS_REF) else 0
+        listed, number, typed = arg.get(_LIST_ATTR), arg.get(_NUMBER_ATTR), arg.get(_TYPE_ATTR)
+        if listed:
+            found = node.dtypes(listed) if node.attr(listed) else attrs.get(listed, {}).get(1, {})
+            for dtype in found.get(6, []) if isinstance(found, dict) else found:
+                yield _typed(1, dtype, ref, listed)
+            continue
+        times = 1
+        if number:
+            stored = node.number_in(number)
+            times = attrs.get(number, {}).get(3, 0) if stored is None else stored
+        dtype = arg.get(_TYPE, 0)
+        if typed:
+            stored = node.dtype(typed)
+            dtype = attrs.get(typed, {}).get(6, 0) if stored is None else stored
+        yield _typed(times if times < 1 << 63 else 0, dtype, ref, typed or "")
+
+
+def _typed(times: int, dtype: int, ref: int, attr: str) -> tuple[int, int, str]:
+    if dtype in dtypes.NAMES and dtype:
+        return times, dtype + ref, ""
+    return times, 0, f"its attribute {printable(attr)} holds none" if attr else "its op has none"
