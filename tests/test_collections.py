@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from fastsm.source import LEN
 
 from .conftest import CorpusEntry, ModelFactory
 from .oracle import ROOT, Oracle
+from .test_dedupe import outputs
 from .wire import delimited, entry, integer
 
 DANGLING = "collection-dangling"
@@ -190,6 +192,7 @@ def test_the_finding(tagger: Path) -> None:
     assert found.place == r'meta_graphs[1].collection_def["my\x0alosses"].node_list.value[0]'
     assert (found.key, found.severity) == ("gone:0", "error")
     assert found.message == '"gone:0": no such node in the graph; Python\'s loaders fail'
+    assert found.fix and found.fix.endswith(f"--only {DANGLING}")
 
 
 def test_of_a_tf2_model_only_v1_looks(tmp_path: Path) -> None:
@@ -238,3 +241,83 @@ def test_more_names_than_are_looked_up(tagger: Path, monkeypatch: pytest.MonkeyP
     report = fastsm.verify(tagger, quick=True)
     assert [f for f in report.findings if f.severity == "error"] == []
     assert any("past a limit of fastsm" in words for words in report.not_checked)
+
+
+# -- mended ----------------------------------------------------------------------------
+
+
+def mend(path: Path) -> fastsm.EditResult:
+    return fastsm.repair(path, only=DANGLING, in_place=True, sync=False)
+
+
+def test_what_leads_nowhere_goes_and_nothing_else(tagger: Path) -> None:
+    """A collection of which nothing is left goes whole; of others the rest stays."""
+    original = (tagger / "saved_model.pb").read_bytes()
+    add_collection(tagger, "mine", node_list("gone", "gone:0"), graph=1)
+    result = mend(tagger)
+    assert (result.before, result.after) == ({DANGLING: 2}, {DANGLING: 0})
+    assert (tagger / "saved_model.pb").read_bytes() == original
+    add_collection(tagger, "mine", node_list("save/restore_all"), graph=0)
+    want = (tagger / "saved_model.pb").read_bytes()
+    (tagger / "saved_model.pb").write_bytes(original)
+    add_collection(tagger, "mine", node_list("gone", "save/restore_all", "gone:0"), graph=0)
+    assert mend(tagger).changed and (tagger / "saved_model.pb").read_bytes() == want
+    stat = os.stat(tagger / "saved_model.pb")
+    assert not mend(tagger).changed and os.stat(tagger / "saved_model.pb") == stat
+
+
+def test_of_a_name_that_is_there_twice_none_comes_back(tagger: Path) -> None:
+    original = (tagger / "saved_model.pb").read_bytes()
+    add_collection(tagger, "mine", node_list("hidden"))
+    add_collection(tagger, "mine", node_list("gone"))
+    assert mend(tagger).before == {DANGLING: 1}
+    assert (tagger / "saved_model.pb").read_bytes() == original
+
+
+def test_every_loader_computes_what_it_computed(
+    model: ModelFactory, model_copy: ModelFactory, oracle: Oracle
+) -> None:
+    for name in ("train_and_serve_ref", "v1_control_flow"):
+        path = model_copy(name)
+        want = outputs(path, name, oracle)
+        variable = delimited(1, "lost:0") + delimited(2, "lost/Assign") + delimited(3, "lost:0")
+        add_collection(path, "train_op", node_list("gone"))
+        add_collection(path, "local_variables", bytes_list(variable))
+        broken = outputs(path, name, oracle)
+        assert {k: v for k, v in broken.items() if k[0] == "cc"} == {
+            k: v for k, v in want.items() if k[0] == "cc"
+        }
+        assert "error KeyError" in broken.values()
+        assert mend(path).changed
+        assert outputs(path, name, oracle) == want
+
+
+def test_an_init_op_does_not_go(model_copy: ModelFactory) -> None:
+    path = model_copy("asset_collection")
+    add_collection(path, "saved_model_main_op", node_list("gone"))
+    before = (path / "saved_model.pb").read_bytes()
+    result = fastsm.repair(path, in_place=True, sync=False)
+    assert not result.changed and (path / "saved_model.pb").read_bytes() == before
+    assert "op-missing (1 finding): nothing mends that" in result.warnings
+
+
+def test_the_only_way_to_a_variable_does_not_go(model_copy: ModelFactory) -> None:
+    """Without a saver the v1 loader restores what the collections list."""
+    path = model_copy("no_saver")
+    assert found_in(path) == []
+    whole = (path / "saved_model.pb").read_bytes()
+    broken = whole.replace(b"w/Assign", b"w/Nowher")
+    # The node keeps its name: the entry alone is changed.
+    start, end = of_each_kind(path)["variables"]
+    (path / "saved_model.pb").write_bytes(whole[:start] + broken[start:end] + whole[end:])
+    assert len(found_in(path)) == 1
+    add_collection(path, "mine", node_list("gone"))
+    result = mend(path)
+    assert (result.before, result.after) == ({DANGLING: 2}, {DANGLING: 1})
+    assert result.what == f"mends {DANGLING} (1)"
+    [warning] = result.warnings
+    assert warning.endswith("by it alone, as there is no saver, w:0 is restored")
+    [left] = found_in(path)
+    assert left.key == "w/Nowher"
+    with pytest.raises(fastsm.RefusedError, match="as there is no saver, w:0 is restored"):
+        mend(path)

@@ -91,7 +91,7 @@ RULES: dict[str, tuple[Severity, str, str | None]] = {
     "op-missing": ("error", "What loading runs (saver, init op, asset) is not in the graph.", None),
     "collection-dangling": (
         "error", "A collection names a tensor or an op that the graph has not: Python's loaders"
-        " import every collection, and fail.", None,
+        " import every collection, and fail.", _REPAIR,
     ),
     "model-object": (
         "error", "An object of the model names an object, a function or an asset that is not"

@@ -1,9 +1,9 @@
 """Mend what fastsm verify finds, where that can be done without a loss. What it finds
 and nothing mends is told, and stays as it is.
 
-ID is a rule of verify: restart-array, unrestorable-slices, asset-outside, asset-tensor,
-and only where named: stray-shard, asset-unused. Without --out or --in-place the plan is
-printed, and nothing is written."""
+ID is a rule of verify: restart-array, unrestorable-slices, collection-dangling,
+asset-outside, asset-tensor, and only where named: stray-shard, asset-unused. Without
+--out or --in-place the plan is printed, and nothing is written."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..errors import FormatError, RefusedError
 from ..text import printable
 from . import mend_assets
+from .collections import remove_dangling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ def _unrestorable_slices(draft: Draft, found: Found) -> None:
             rewrite.make_dense(key)
 
 
+def _collection_dangling(draft: Draft, found: Found) -> list[str]:
+    """Python's loaders import every entry of a collection: those that lead nowhere go."""
+    return remove_dangling(draft)
+
+
 def _stray_shard(draft: Draft, found: Found) -> None:
     """No entry lies in these files: they go."""
     for name in sorted(found.files):
@@ -104,6 +110,7 @@ class Mender:
 MENDERS: dict[str, Mender] = {
     "restart-array": Mender(_restart_array),
     "unrestorable-slices": Mender(_unrestorable_slices),
+    "collection-dangling": Mender(_collection_dangling),
     "stray-shard": Mender(_stray_shard, named_only=True),
     "asset-outside": Mender(_asset_outside),
     "asset-tensor": Mender(_asset_tensor),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .nodes import Graph, Node
 
 # Field numbers: MetaGraphDef.collection_def, and of CollectionDef the two that are looked at.
-_COLLECTION, NODE_LIST, BYTES_LIST = 4, 1, 2
+COLLECTION, NODE_LIST, BYTES_LIST = 4, 1, 2
 
 #: Of the collections whose entries are made objects, the message that an entry is.
 _MESSAGES = {
@@ -79,6 +79,13 @@ class Entry:
         self.within = within
         self.names = names
 
+    @property
+    def is_variable(self) -> bool:
+        """Whether it is a VariableDef; the first of its names is the variable then."""
+        return self.within[-1].number == BYTES_LIST and (
+            _MESSAGES.get(self.collection) == "VariableDef"
+        )
+
 
 def entries(graph: MetaGraph) -> Iterator[Entry]:
     """The entries that name something in the graph, in file order.
@@ -88,7 +95,7 @@ def entries(graph: MetaGraph) -> Iterator[Entry]:
     reader = graph.reader
     found: dict[str, Field] = {}
     for f in graph.fields:
-        if f.number == _COLLECTION and f.wire == LEN:
+        if f.number == COLLECTION and f.wire == LEN:
             key = last(reader.fields([(f.at, f.end)], graph.place), 1)
             found[reader.text(key, graph.place) if key else ""] = f
     for name, whole in found.items():
