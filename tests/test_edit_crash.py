@@ -1,4 +1,4 @@
-"""Dedupe and repair, cut short at each call of the system: by an error, by a disk that stays
+"""Dedupe, repair and the rename of an asset, cut short at each call of the system: by an error, by a disk that stays
 broken, by a power cut. A reader finds the old model or the new one, and `undo` the old bytes."""
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from fastsm.commit import System
 from fastsm.commit import undo as undoing
 
 from .crash import CHANGING, Counting, FailAt, FailFrom, PowerCut, PowerCutError, build
+from .oracle import ROOT
 from .test_commit_crash import Tree, leftovers, tree
 from .test_odd_checkpoints import Entry, make
 from .test_repair import break_restarts
+from .test_verify_model import asset, hand_made, meta_graph, node
 
 A, B = bytes(range(100)), bytes(range(100, 200))
 
@@ -36,6 +38,19 @@ def broken(path: Path) -> None:
     make(path, {b"a": Entry(A), b"b": Entry(B, offset=100)})
     break_restarts(path)
     (path / "variables" / "variables.data-00007-of-00009").write_bytes(b"left over")
+
+
+def with_asset(path: Path) -> None:
+    """A small model of one asset, with a fingerprint; in ``assets/old`` there is nothing else."""
+    listed = meta_graph(asset("c:0", "old/words"), nodes=node("c", "Const"))
+    (hand_made(path.parent, listed) / "assets" / "old").mkdir()
+    (path.parent / "m").rename(path)
+    (path / "assets" / "old" / "words").write_bytes(A)
+    shutil.copy(ROOT / "examples" / "ranker" / "1" / "fingerprint.pb", path)
+
+
+def rename_asset(path: Path, **options: object) -> None:
+    fastsm.rename_asset(path, "old/words", "new/text/words", **options)
 
 
 def dedupe(path: Path, **options: object) -> None:
@@ -81,6 +96,8 @@ class Edit:
 EDITS = {
     "dedupe": Edit(doubled, dedupe, out=False),
     "dedupe, out": Edit(doubled, dedupe, out=True),
+    "rename an asset": Edit(with_asset, rename_asset, out=False),
+    "rename an asset, out": Edit(with_asset, rename_asset, out=True),
     "repair": Edit(broken, repair, out=False),
     "repair, out": Edit(broken, repair, out=True),
 }
