@@ -171,6 +171,8 @@ def test_both_readers_of_options_agree(verb: str, data: st.DataObject) -> None:
         ["show", "--dir", "m", "--tag_set", "serve", "--signature_def", "x", "--all"],
         ["retag", "m", "a", "b", "--out", "o", "--dry-run", "--no-sync", "--receipt", "r"],
         ["retag", "m", "", "b"],
+        ["remove-signature", "m", "a", "b", "--in-place", "c"],
+        ["add-signature", "m", "k", "--input", "a=b", "--output", "c=d", "--input", "e=f"],
         ["undo", "m", "b", "--quiet"],
     ],
     ids=" ".join,

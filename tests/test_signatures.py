@@ -14,8 +14,10 @@ from fastsm import _core
 from fastsm.edits import signature_def
 from fastsm.edits.warmup import NAME as WARMUP
 from fastsm.fingerprint import HASHES
+from fastsm.graph.nodes import Graph
 from fastsm.graph.object_edits import SavedObjectEdits
 from fastsm.plan import Rewrite, enclosing
+from fastsm.source import Reader, from_bytes
 from fastsm.views import MetaGraph
 
 from .conftest import ModelFactory
@@ -658,8 +660,6 @@ def test_a_method_in_pieces() -> None:
 
 
 def method_set(entry: bytes, method: str) -> bytes:
-    from fastsm.source import Reader, from_bytes
-
     data = delimited(2, entry)
     reader = Reader(from_bytes(data), "m/saved_model.pb")
     (field,) = reader.fields([(0, len(data))], "")
@@ -694,6 +694,9 @@ def test_a_signature_made_anew_is_the_one_that_tensorflow_wrote(
                 e.add_signature(
                     "made anew", inputs, outputs, method=method, tags=graph.tag_set
                 )
+            assert e.result is not None
+            if len(inputs) == len(signature.inputs):
+                assert not any("cannot be run" in w for w in e.result.warnings)
             found = fastsm.open(path).meta_graphs[graph.index].signatures["made anew"]
             for there, here in (
                 (signature.inputs, found.inputs), (signature.outputs, found.outputs)
@@ -786,6 +789,50 @@ def test_tensors_that_cannot_be_asked_for(
         fastsm.add_signature(tagger, "new", inputs, outputs, tags="serve")
     assert text in str(caught.value)
     assert contents(tagger) == before
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "missing"),
+    [
+        ([], "Gather", "words"), (["words"], "Gather", None), (["words"], "loss", "labels"),
+        (["words", "labels"], "loss", None), ([], "loss", "labels, words"),
+        (["hash_table_Lookup/LookupTableFindV2", "labels"], "loss", None),
+        (["words"], "labels", "labels"), (["words:0", "labels:0"], "train/learning_rate", None),
+    ],
+)  # fmt: skip
+def test_a_placeholder_that_nobody_feeds(
+    tagger: Path, inputs: list[str], output: str, missing: str | None  # noqa: F811
+) -> None:
+    result = fastsm.add_signature(
+        tagger, "x", {name: name for name in inputs}, {"y": output}, tags="train", dry_run=True
+    )
+    says = [w for w in result.warnings if "cannot be run" in w]
+    want = [f'"x" cannot be run: no input feeds {missing}, which its outputs need']
+    assert says == (want if missing else [])
+
+
+def chain(*inputs: str, op: str = "AddV2", name: str) -> bytes:
+    return delimited(1, delimited(1, name), delimited(2, op), *[delimited(3, i) for i in inputs])
+
+
+def test_what_runs_for_a_tensor() -> None:
+    """Out of order, in circles, by control, and through outputs that are fed or not."""
+    nodes = [
+        chain("b", "^e", name="a"), chain("c:1", "c:2", name="b"), chain("lost", name="c"),
+        chain("a", name="d"), chain("f", name="e"), chain("e", name="f"),
+    ]  # fmt: skip
+    data = delimited(2, delimited(2, *nodes))
+    reader = Reader(from_bytes(data), "m/saved_model.pb")
+    (field,) = reader.fields([(0, len(data))], "")
+    graph = Graph(MetaGraph(reader, 0, field))
+
+    def behind(tensor: bytes, *fed: bytes) -> str:
+        return "".join(sorted(node.name.decode() for node in graph.behind([tensor], fed)))
+
+    assert behind(b"d") == "abcdef"
+    assert behind(b"d:0", b"a:0") == "d" and behind(b"d:0", b"d:0") == ""
+    assert behind(b"a", b"c:1") == "abcef" and behind(b"a", b"c:1", b"c:2") == "abef"
+    assert behind(b"a", b"b", b"e") == "aef" and behind(b"gone") == ""
 
 
 def test_a_new_signature_of_one_of_several_meta_graphs(tagger: Path) -> None:  # noqa: F811

@@ -76,7 +76,8 @@ def add_signature(
     rewrite = draft.rewrite()
     for h in held:
         check_free(draft, h, key, more=1)
-        found = _find(draft, h.graph, [*inputs.values(), *outputs.values()])
+        tensors = Tensors(h.graph, [*inputs.values(), *outputs.values()])
+        found = _find(draft, h.graph, tensors, [*inputs.values(), *outputs.values()])
         fed = {name: found[tensor] for name, tensor in inputs.items()}
         fetched = {name: found[tensor] for name, tensor in outputs.items()}
         _check_run(draft, fed, fetched)
@@ -86,6 +87,12 @@ def add_signature(
             new,
         )
         signature_def.add(rewrite, h.graph, key, entry)
+        unfed = tensors.unfed(fetched.values(), fed.values())
+        if unfed:
+            few = ", ".join(map(printable, unfed[:3])) + (", ..." if len(unfed) > 3 else "")
+            warnings.append(
+                f'"{printable(key)}" cannot be run: no input feeds {few}, which its outputs need'
+            )
         warnings += serving_rules(
             key, {name: dtypes.name(tensor.dtype) for name, tensor in fed.items()}, fetched, new
         )
@@ -103,9 +110,10 @@ def add_signature(
     )  # fmt: skip
 
 
-def _find(draft: Draft, graph: MetaGraph, names: list[str]) -> dict[str, Tensor]:
+def _find(
+    draft: Draft, graph: MetaGraph, tensors: Tensors, names: list[str]
+) -> dict[str, Tensor]:
     """The tensors of these names, all of a dtype that can be sent and received."""
-    tensors = Tensors(graph, names)
     found = {}
     for name in names:
         tensor = tensors.find(name)

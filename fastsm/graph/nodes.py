@@ -5,7 +5,7 @@ Source: tensorflow/core/framework/node_def.proto, attr_value.proto, tensor.proto
 
 from __future__ import annotations
 
-from struct import iter_unpack
+from struct import iter_unpack, unpack_from
 
 from ..source import LEN, VARINT, last, merged
 from ..text import printable
@@ -130,6 +130,11 @@ def n_outputs(node: Node) -> int | None:
     return next((n for n, ops in op_outputs.FIXED.items() if op in ops.split()), None)
 
 
+#: So often the nodes are gone through for what a tensor needs. A sorted graph takes one pass,
+#: loops in it one more each that they are nested.
+_PASSES = 20
+
+
 class Graph:
     """The nodes of a meta graph, found by name or op; names are read when they are wanted."""
 
@@ -178,6 +183,38 @@ class Graph:
         """The names of the nodes of the main graph, in file order."""
         for _, at, _, n, _, _ in self._rows(0):
             yield self._reader.source.read(at, n)
+
+    def behind(self, tensors: Iterable[bytes], fed: Iterable[bytes]) -> Iterator[Node]:
+        """The nodes of the main graph that run for some tensors, in no order.
+
+        Args:
+            tensors: As ``x:0`` or ``x``.
+            fed: Those that are given, ``x:0``: what only they need does not run.
+
+        What is not in the graph is passed over. A node is written behind those that it takes
+        from, but for loops: so one pass from the end finds nearly all, and a few find all.
+        """
+        given = {(node_of(t), output_of(t)) for t in fed}
+        rows = memoryview(self._index).cast("B")
+        seen: set[bytes] = set()
+        wanted = {node_of(t) for t in tensors if (node_of(t), output_of(t)) not in given}
+        for _ in range(_PASSES):
+            for i in range(len(rows) - 32, -32, -32):
+                if not wanted:
+                    return
+                start, at, length, n, op, owner = unpack_from("=QQIIII", rows, i)
+                name = self._reader.source.read(at, n) if not owner else b""
+                if name not in wanted:
+                    continue
+                wanted.remove(name)
+                seen.add(name)
+                node = self._node(start, length, op)
+                yield node
+                for taken in node.inputs:
+                    source = node_of(taken)
+                    runs = taken[:1] == b"^" or (source, output_of(taken)) not in given
+                    if runs and source not in seen:
+                        wanted.add(source)
 
     def with_ops(self, ops: Iterable[bytes], owner: int = 0) -> Iterator[Node]:
         """The nodes of these ops, in file order."""

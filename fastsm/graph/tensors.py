@@ -87,6 +87,14 @@ class Tensors:
         has = f'"{printable(node_name)}" ({shown}) has {counted(n, "output")}'
         return f"{has}, and no :{output}"
 
+    def unfed(self, fetched: Iterable[Tensor], fed: Iterable[Tensor]) -> list[str]:
+        """The placeholders that somebody has to feed and nobody does, sorted."""
+        behind = self._graph.behind(
+            [t.name.encode() for t in fetched], [t.name.encode() for t in fed]
+        )
+        found = [node.name for node in behind if node.op in (b"Placeholder", b"PlaceholderV2")]
+        return sorted(name.decode("utf-8", "replace") for name in found)
+
     def names(self) -> Iterator[str]:
         """The names of all nodes of the main graph."""
         return (name.decode("utf-8", "replace") for name in self._graph.names())

@@ -168,6 +168,19 @@ class Oracle:
         """What saved_model.pb or .pbtxt says, by TensorFlow's protos: see `reading.parse`."""
         return self._data("parse", path)
 
+    def graph_tensors(
+        self, path: StrPath
+    ) -> list[dict[str, tuple[int, tuple[int | None, ...] | None]]]:
+        """Of each meta graph: the name of every tensor of its main graph -> DataType, shape.
+
+        As TensorFlow has them once it has imported the graph.
+        """
+        return [
+            {name: (dtype, None if shape is None else tuple(shape))
+             for name, (dtype, shape) in tensors.items()}
+            for tensors in self._data("graph_tensors", path)
+        ]  # fmt: skip
+
     def deterministic(self, message: bytes, type_name: str) -> bytes:
         """The message as C++ serialises it deterministically.
 

@@ -26,6 +26,7 @@ CALLS = {
     "stored_fingerprint": "reading:stored_fingerprint",
     "fingerprint64": "reading:fingerprint64",
     "parse": "reading:parse",
+    "graph_tensors": "reading:graph_tensors",
     "index": "reading:index",
     "tensors": "reading:tensors",
     "deterministic": "native:deterministic",

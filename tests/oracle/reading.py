@@ -103,6 +103,20 @@ def parse(path: str) -> Json:
     }
 
 
+def graph_tensors(path: str) -> list[dict[str, Json]]:
+    """Of each meta graph the tensors of its main graph: name -> [DataType, shape or None]."""
+    found = []
+    for m in loader_impl.parse_saved_model(path).meta_graphs:
+        with tf.Graph().as_default() as graph:
+            tf.graph_util.import_graph_def(m.graph_def, name="")
+            found.append({
+                tensor.name: [tensor.dtype.as_datatype_enum, _shape(tensor.shape.as_proto())]
+                for op in graph.get_operations()
+                for tensor in op.outputs
+            })  # fmt: skip
+    return found
+
+
 def _meta_graph(m: meta_graph_pb2.MetaGraphDef) -> Json:
     """Tags are in file order; names of ops and functions are sorted."""
     functions = m.graph_def.library.function
