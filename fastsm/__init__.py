@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .verbs.dedupe import dedupe as dedupe
     from .verbs.repair import repair as repair
     from .verbs.retag import retag as retag
+    from .verbs.signature_names import rename_input as rename_input
+    from .verbs.signature_names import rename_output as rename_output
     from .verbs.signatures import add_signature as add_signature
     from .verbs.signatures import copy_signature as copy_signature
     from .verbs.signatures import remove_signature as remove_signature
@@ -59,6 +61,7 @@ _HOMES = {
          "add_signature"),
         "verbs.signatures",
     ),
+    "rename_input": "verbs.signature_names", "rename_output": "verbs.signature_names",
     **dict.fromkeys(("edit", "Edit", "EditResult"), "verbs.transaction"),
     "verify": "check.verify", "Finding": "check.report", "Report": "check.report",
     **dict.fromkeys(

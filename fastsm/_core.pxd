@@ -278,6 +278,14 @@ cdef extern from "fsm_devices.h" nogil:
                                 const fsm_around *around, fsm_error *e)
     void fsm_devices_free(fsm_devices *devices)
 
+cdef extern from "fsm_naming.h" nogil:
+    ctypedef enum fsm_naming:
+        FSM_NAMING_INPUT
+        FSM_NAMING_FUNCTION
+
+    fsm_status fsm_nodes_naming(const fsm_nodes *nodes, const fsm_src *src, fsm_naming what,
+                                const uint8_t *name, uint32_t n, fsm_array *rows, fsm_error *e)
+
 cdef extern from "fsm_program.h" nogil:
     ctypedef struct fsm_irregular:
         fsm_field node

@@ -765,6 +765,34 @@ cdef class NodeIndex:
             raise MemoryError
         return [self._name(i) for i in range(self.nodes.names.ends.n) if to[i]]
 
+    def taking(self, Source source not None, bytes node not None):
+        """The rows, in file order, of the nodes that take an output of this node.
+
+        Of all graphs: of the main one and of the functions. Needs depth 2, and the source
+        that was indexed; raises CoreError like the constructor.
+        """
+        return self._naming(source, FSM_NAMING_INPUT, node)
+
+    def naming(self, Source source not None, bytes function not None):
+        """The rows of the nodes that name this function: as their op, or in an attribute."""
+        return self._naming(source, FSM_NAMING_FUNCTION, function)
+
+    cdef list _naming(self, Source source, fsm_naming what, bytes name):
+        cdef fsm_array rows
+        cdef fsm_error e
+        cdef fsm_status s
+        cdef const uint8_t *p = <const uint8_t *><const char *>name
+        cdef uint32_t n = len(name)
+        memset(&rows, 0, sizeof(rows))
+        try:
+            with nogil:
+                s = fsm_nodes_naming(&self.nodes, &source.src, what, p, n, &rows, &e)
+            if s:
+                _raise(&e)
+            return [(<uint32_t *>rows.items)[i] for i in range(rows.n)]
+        finally:
+            free(rows.items)
+
     def __getbuffer__(self, Py_buffer *view, int flags):
         self.shape[0] = self.nodes.nodes.n
         self.strides[0] = sizeof(fsm_node)

@@ -55,6 +55,13 @@ def counted(n: int, noun: str, plural: str | None = None) -> str:
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
+def listed(names: Iterable[str]) -> str:
+    """``a, b, c``; of many names the first twenty, and how many there are."""
+    known = list(names)
+    shown = ", ".join(map(printable, known[:20]))
+    return f"{shown}, ... ({count(len(known))})" if len(known) > 20 else shown or "none"
+
+
 def size(n: int) -> str:
     """A number of bytes as a person reads it: ``60 bytes``, ``43.8 kB``, ``65.2 MB``."""
     if n < 1000:

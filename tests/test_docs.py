@@ -127,8 +127,8 @@ def test_docstrings(name: str, examples: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["open", "verify", "retag", "rename_asset", "replace_asset", "dedupe", "repair",
-     "export_weights", "undo"],
+    ["open", "verify", "retag", "rename_input", "rename_output", "rename_asset", "replace_asset",
+     "dedupe", "repair", "export_weights", "undo"],
 )
 def test_public_verbs_have_an_example(name: str) -> None:
     verb = getattr(fastsm, name)
@@ -191,6 +191,8 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
         "dedupe examples/ranker/1 --json --dry-run",
         "edit examples/ranker/1 /dev/stdin --json < plan.json",
         "clear-devices examples/ranker/1 --json --dry-run",
+        "rename-input examples/ranker/1 rank user who --json",
+        "rename-output examples/ranker/1 rank scores points --json",
         "rename-asset examples/tagger/1 vocabulary.txt v --json",
         "rename-signature examples/ranker/1 rank order --json --tags serve",
         "copy-signature examples/tagger/1 serving_default again --json --all-meta-graphs",

@@ -106,6 +106,8 @@ def test_show_as_json_adds_a_writer_and_no_reader() -> None:
         ["set-method-name", RANKER, "rank", "classify", "--dry-run"],
         ["add-signature", TAGGER, "all", "--tags", "serve", "--output", "y=tags", "--output",
          "z=Gather", "--dry-run"],
+        ["rename-input", RANKER, "rank", "user", "who", "--dry-run"],
+        ["rename-output", RANKER, "rank", "scores", "points", "--dry-run"],
         ["rename-asset", TAGGER, "vocabulary.txt", "a/b", "--dry-run"],
         ["replace-asset", TAGGER, "vocabulary.txt", __file__, "--dry-run", "--json"],
     ],

@@ -8,6 +8,7 @@
  *   - the texts of an object graph lie in it;
  *   - a graph without its devices has as many nodes, and no device. */
 #include "fsm_devices.h"
+#include "fsm_naming.h"
 #include "fsm_nodes.h"
 #include "fsm_parse.h"
 #include "fsm_program.h"
@@ -170,6 +171,12 @@ static void check_nodes(const uint8_t *data, size_t size) {
     uint8_t *used = malloc(rows.names.ends.n + 1);
     require(used && !fsm_nodes_ops_used(&rows, used));
     free(used);
+    for (fsm_naming what = FSM_NAMING_INPUT; what <= FSM_NAMING_FUNCTION; what++) {
+      fsm_array found = {0};
+      t = fsm_nodes_naming(&rows, src, what, (const uint8_t *)"a", 1, &found, &e);
+      require(t || found.n <= rows.nodes.n);
+      free(found.items);
+    }
   }
   fsm_nodes_free(&counted);
   fsm_nodes_free(&named);

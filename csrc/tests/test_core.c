@@ -1,5 +1,6 @@
 /* The cursor, the canonical streamer, Fingerprint64 and the node index. */
 #include "check.h"
+#include "fsm_naming.h"
 #include "fsm_nodes.h"
 #include "fsm_parse.h"
 #include "fsm_program.h"
@@ -573,6 +574,107 @@ static void test_node_index(void) {
   clear(&body);
 }
 
+/* The rows that name something, one bit each. */
+static unsigned rows_naming(const buffer *graph, fsm_naming what, const char *name,
+                            fsm_status wanted) {
+  fsm_nodes nodes;
+  fsm_error e = {0};
+  fsm_array rows = {0};
+  fsm_src src;
+  fsm_piece piece;
+  unsigned found = 0;
+  CHECK_EQ(scan_nodes(graph, &nodes, FSM_NODES_ROWS, &e), FSM_OK);
+  fsm_src_memory(&src, &piece, graph->p, graph->size);
+  CHECK_EQ(fsm_nodes_naming(&nodes, &src, what, (const uint8_t *)name, (uint32_t)strlen(name),
+                            &rows, &e),
+           wanted);
+  for (size_t i = 0; i < rows.n; i++)
+    found |= 1u << ((uint32_t *)rows.items)[i];
+  free(rows.items);
+  fsm_nodes_free(&nodes);
+  return found;
+}
+
+/* A node with an attribute of which the AttrValue is given. */
+static void put_with_attr(buffer *graph, unsigned number, const char *op, const buffer *value) {
+  buffer node = {0};
+  put_text(&node, 2, op);
+  put_entry_of(&node, 5, "any", value);
+  put_message(graph, number, &node);
+  clear(&node);
+}
+
+static void test_nodes_that_name_a_function(void) {
+  buffer graph = {0}, body = {0}, func = {0}, list = {0}, value = {0};
+  put_call(&graph, 1, "f", true); /* row 0 */
+  put_call(&graph, 1, "f_1", true);
+  put_node(&graph, 1, "f", "f"); /* row 2: its op */
+  put_node(&graph, 1, "f", "Add");
+  put_text(&value, 2, "f"); /* a string is no function */
+  put_with_attr(&graph, 1, "String", &value);
+  clear(&value);
+  put_text(&func, 1, "g");
+  put_message(&list, 9, &func);
+  clear(&func);
+  put_text(&func, 1, "f");
+  put_message(&list, 9, &func);
+  put_message(&value, 1, &list);
+  put_with_attr(&graph, 1, "Case", &value); /* row 5: the second of a list */
+  clear(&value);
+  clear(&list);
+  put_message(&value, 10, &func);
+  clear(&func);
+  put_text(&func, 1, "g");
+  put_entry_of(&func, 2, "inner", &value);
+  clear(&value);
+  put_message(&value, 10, &func);
+  put_with_attr(&body, 3, "While", &value); /* row 6: an attribute of a function's name */
+  put_function(&graph, "h", &body);
+  CHECK_EQ(rows_naming(&graph, FSM_NAMING_FUNCTION, "f", FSM_OK), 1 | 4 | 32 | 64);
+  CHECK_EQ(rows_naming(&graph, FSM_NAMING_FUNCTION, "f_1", FSM_OK), 2);
+  CHECK_EQ(rows_naming(&graph, FSM_NAMING_FUNCTION, "none", FSM_OK), 0);
+  clear(&graph);
+  clear(&body);
+  clear(&func);
+  clear(&value);
+}
+
+static void test_functions_named_too_deep(void) {
+  for (int depth = 30; depth <= 40; depth += 10) { /* three messages each */
+    buffer graph = {0}, value = {0};
+    for (int i = 0; i < depth; i++) {
+      buffer func = {0};
+      put_text(&func, 1, "g");
+      if (i)
+        put_entry_of(&func, 2, "inner", &value);
+      clear(&value);
+      put_message(&value, 10, &func);
+      clear(&func);
+    }
+    put_with_attr(&graph, 1, "Deep", &value);
+    rows_naming(&graph, FSM_NAMING_FUNCTION, "f", depth == 30 ? FSM_OK : FSM_E_DEPTH);
+    clear(&graph);
+    clear(&value);
+  }
+}
+
+static void test_nodes_that_take_an_output(void) {
+  static const char *const inputs[] = {"call", "call:1", "^call", "call_1:1", "cal", "call:o:2"};
+  buffer graph = {0}, body = {0};
+  for (size_t i = 0; i < 6; i++) {
+    buffer node = {0};
+    put_text(&node, 3, "other:0");
+    put_text(&node, 3, inputs[i]);
+    put_message(i < 5 ? &graph : &body, i < 5 ? 1 : 3, &node);
+    clear(&node);
+  }
+  put_function(&graph, "h", &body);
+  CHECK_EQ(rows_naming(&graph, FSM_NAMING_INPUT, "call", FSM_OK), 1 | 2 | 32);
+  CHECK_EQ(rows_naming(&graph, FSM_NAMING_INPUT, "other", FSM_OK), 63);
+  clear(&graph);
+  clear(&body);
+}
+
 /* What of these ops the main graph needs, one bit each. */
 static unsigned ops_needed(const buffer *graph, const char *const *ops, size_t n) {
   fsm_nodes nodes;
@@ -864,6 +966,9 @@ int main(void) {
   RUN(test_limit_of_written_bytes);
   RUN(test_limit_of_runs);
   RUN(test_node_index);
+  RUN(test_nodes_that_name_a_function);
+  RUN(test_functions_named_too_deep);
+  RUN(test_nodes_that_take_an_output);
   RUN(test_ops_that_the_main_graph_needs);
   RUN(test_the_last_name_and_op_count);
   RUN(test_large_nodes);

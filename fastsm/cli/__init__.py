@@ -25,6 +25,8 @@ VERBS = {
     "assets": ("assets", "the files that a model takes along: who reads them, what is missing"),
     "verify": ("verify", "whether it is what was saved: checksums, and what must agree"),
     "retag": ("retag", "change the tag set by which loaders find a meta graph"),
+    "rename-input": ("rename_input", "another name for an input of a signature"),
+    "rename-output": ("rename_output", "another name for an output of a signature"),
     "edit": ("edit", "several edits as one, from a file of JSON"),
     "rename-asset": ("rename_asset", "give a file of assets/ another name"),
     "replace-asset": ("replace_asset", "let a file of assets/ have another content"),

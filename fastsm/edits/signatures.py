@@ -120,7 +120,7 @@ def rename_signature(
     for h in held:
         check_free(draft, h, new)
     warnings = [
-        *_one_sided(draft, held, old), *_lost(draft, held, {old}), *_odd(new),
+        *one_sided(draft, held, old), *_lost(draft, held, {old}), *_odd(new),
     ]  # fmt: skip
     tracked = Tracked(draft)
     rewrite, touches = draft.rewrite(), set()
@@ -158,7 +158,7 @@ def copy_signature(
     held = find(draft, key, tags, all_meta_graphs)
     for h in held:
         check_free(draft, h, new, more=1)
-    warnings = [*_one_sided(draft, held, key), *_odd(new)]
+    warnings = [*one_sided(draft, held, key), *_odd(new)]
     tracked = Tracked(draft)
     rewrite, touches = draft.rewrite(), set()
     where = tracked.find(held, key)
@@ -206,7 +206,7 @@ def remove_signature(
             parts.setdefault(h.graph.index, (h, set()))[1].add(key)
     having = {key: [h for h, theirs in parts.values() if key in theirs] for key in keys}
     gone = set(keys) - {TRAIN_OP}
-    warnings = [w for key in keys for w in _one_sided(draft, having[key], key)]
+    warnings = [w for key in keys for w in one_sided(draft, having[key], key)]
     warnings += _lost(draft, [h for h, _ in parts.values()], gone)
     tracked = Tracked(draft)
     rewrite, touches = draft.rewrite(), set()
@@ -496,7 +496,7 @@ def serving_rules(
     return [f'TF Serving refuses requests for "{printable(key)}": it wants {" and ".join(wants)}']
 
 
-def _one_sided(draft: Draft, held: Sequence[Held], key: str) -> Iterator[str]:
+def one_sided(draft: Draft, held: Sequence[Held], key: str) -> Iterator[str]:
     """Of a signature that only some loaders find."""
     # TF2 loads the object graph only where there is one meta graph.
     if key in RESERVED or len(draft.graphs) > 1:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from ..errors import CoreError, FastsmError
 from ..source import LEN, Reader, last, merged
-from ..text import count
+from ..text import count, printable
+from ..views import map_entries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _CLASSIFY, _REGRESS, _MULTI, _PREDICT, _STREAMED = 2, 3, 4, 6, 7
 _REQUEST = 1
 _MODEL_SPEC, _TASKS = 1, 1
 _SIGNATURE_NAME = 3
+_INPUTS, _OUTPUT_FILTER = 2, 3
 
 
 def warnings(draft: Draft, gone: set[str]) -> list[str]:
@@ -57,12 +59,61 @@ def warnings(draft: Draft, gone: set[str]) -> list[str]:
     ]
 
 
+def tensor_warnings(draft: Draft, key: str, side: str, name: str) -> list[str]:
+    """What to say of requests that name an input of a signature, or want an output, that is
+    called otherwise now.
+
+    Args:
+        side: "input" or "output".
+    """
+    try:
+        source = draft.file(NAME)
+        if source is None:
+            return []
+        reader = Reader(source, NAME)
+        found = [name in _tensors(reader, log, key, side) for log in _logs(reader)]
+    except FastsmError as e:
+        return [f"{NAME} cannot be read ({e.problem}): it may name what is called otherwise now"]
+    if not any(found):
+        return []
+    return [
+        f'{NAME}: {count(sum(found))} of {count(len(found))} requests name the {side} '
+        f'"{printable(name)}", which is called otherwise now; TF Serving does not load a model '
+        "whose warm-up fails"
+    ]
+
+
+def _tensors(reader: Reader, log: Spans, key: str, side: str) -> set[str]:
+    """The inputs of a signature that requests to predict name, or the outputs they want."""
+    names: set[str] = set()
+    for f in reader.fields(log, ""):
+        if f.wire != LEN or f.number not in (_PREDICT, _STREAMED):
+            continue
+        for start, end in merged(reader.fields([(f.at, f.end)], ""), _REQUEST):
+            fields = reader.fields([(start, end)], "")
+            if _name(reader, merged(fields, _MODEL_SPEC)) != key:
+                continue
+            if side == "input":
+                names.update(map_entries(reader, fields, _INPUTS, ""))
+            else:
+                wanted = [g for g in fields if g.number == _OUTPUT_FILTER and g.wire == LEN]
+                names.update(reader.text(g, "") for g in wanted)
+    return names
+
+
 def signature_names(source: Source) -> Iterator[set[str]]:
     """The signatures that each request asks for, of the first MAX_RECORDS.
 
     Raises FormatError where the file is damaged.
     """
     reader = Reader(source, NAME)
+    for log in _logs(reader):
+        yield set(_named(reader, log))
+
+
+def _logs(reader: Reader) -> Iterator[Spans]:
+    """Where each PredictionLog lies, of the first MAX_RECORDS."""
+    source = reader.source
     at = 0
     for _ in range(MAX_RECORDS):
         left = source.size - at
@@ -73,7 +124,7 @@ def signature_names(source: Source) -> Iterator[set[str]]:
         n = int.from_bytes(source.read(at, 8), "little")
         if n > left - _HEADER - _FOOTER:
             raise reader.error(CoreError("TRUNCATED", at, n, left - _HEADER - _FOOTER), "")
-        yield set(_named(reader, [(at + _HEADER, at + _HEADER + n)]))
+        yield [(at + _HEADER, at + _HEADER + n)]
         at += _HEADER + n + _FOOTER
 
 

@@ -149,6 +149,17 @@ class ObjectEdits:
                 return around
         raise IndexError(f"offset {offset} lies outside the object graph")
 
+    def references(self, node_id: int) -> int:
+        """How often other nodes refer to one."""
+        return self._counted()[node_id]
+
+    def payload(self, node_id: int) -> bytes:
+        """A node, as it was before the edits of it."""
+        if node_id >= len(self.nodes):
+            return self._appended[node_id - len(self.nodes)]
+        _, at, end = self.nodes.where(node_id)
+        return self.nodes.reader.source.read(at, end - at)
+
     # -- edits --
 
     def rename_child(self, node_id: int, old: str, new: str) -> None:
@@ -187,6 +198,16 @@ class ObjectEdits:
         child.gone = True
         self._count(child.node_id, -1)
         return child.node_id
+
+    def point_child(self, node_id: int, name: str, to: int) -> None:
+        """Let a child be another node; its name and its place stay.
+
+        Raises KeyError where there is none; and as `child`.
+        """
+        child = self.known(node_id, name)
+        self._count(child.node_id, -1)
+        child.node_id = to
+        self._count(to, 1)
 
     def append(self, node: bytes) -> int:
         """Put a node behind all others; returns its position.
@@ -280,11 +301,17 @@ class ObjectEdits:
             at = field.end
             if child.gone:
                 yield field.start, field.end, b"", within
-            elif child.name != child.reference.local_name:
+                continue
+            around = [*within, *enclosing(field)]
+            if child.node_id != child.reference.node_id:
+                found = child.reference.id_field
+                start, end = (found.start, found.end) if found else (field.at, field.at)
+                yield start, end, number(_NODE_ID, child.node_id), around
+            if child.name != child.reference.local_name:
                 inner = self.nodes.reader.fields([(field.at, field.end)], self._place(i))
                 name = last(inner, _LOCAL_NAME)
                 start, end = (name.start, name.end) if name else (field.end, field.end)
-                yield start, end, _name(child.name), [*within, *enclosing(field)]
+                yield start, end, _name(child.name), around
 
     # -- helpers --
 

@@ -284,6 +284,40 @@ class Edit:
             )
         )  # fmt: skip
 
+    def rename_input(
+        self,
+        key: str,
+        old: str,
+        new: str,
+        *,
+        tags: Tags | None = None,
+        all_meta_graphs: bool = False,
+    ) -> None:
+        """Another name for an input of a signature: see `fastsm.rename_input`."""
+        from ..edits.signature_names import rename_input
+
+        done = rename_input(
+            self._open, key, old, new, tags=tags, all_meta_graphs=all_meta_graphs
+        )
+        self._add(done)
+
+    def rename_output(
+        self,
+        key: str,
+        old: str,
+        new: str,
+        *,
+        tags: Tags | None = None,
+        all_meta_graphs: bool = False,
+    ) -> None:
+        """Another name for an output of a signature: see `fastsm.rename_output`."""
+        from ..edits.signature_names import rename_output
+
+        done = rename_output(
+            self._open, key, old, new, tags=tags, all_meta_graphs=all_meta_graphs
+        )
+        self._add(done)
+
     def dedupe(self) -> None:
         """Let variables that are stored twice share their bytes: see `fastsm.dedupe`."""
         from ..edits.dedupe import dedupe

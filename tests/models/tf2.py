@@ -179,6 +179,41 @@ def ragged_and_sparse(tf: TF, out: Path) -> None:
     )
 
 
+@model(feeds={"composite": {"values": [1.0, -2.0, 3.0], "splits": [0, 2, 3]}})
+def sorted_names(tf: TF, out: Path) -> None:
+    """Inputs and outputs that can be taken for each other, composite outputs among them."""
+
+    class Sorted(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.weight = tf.Variable([1.5, -2.0])
+
+        @tf.function(input_signature=[tf.TensorSpec([2], name=name) for name in "bdfh"])
+        def mix(self, b, d, f, h):
+            x = b - 2.0 * d + self.weight * f
+            return {"c": x, "e": x / h, "g": h - 3.0 * x, "i": tf.cast(x, tf.float64)}
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None], name="values"),
+                tf.TensorSpec([None], tf.int64, name="splits"),
+            ]
+        )
+        def composite(self, values, splits):
+            ragged = tf.RaggedTensor.from_row_splits(values, splits)
+            return {
+                "dense": values * self.weight[0],
+                "ragged": ragged + 1.0,
+                "sparse": tf.sparse.from_dense(values[None]),
+                "twice": tf.stack([ragged, ragged]),
+                "whole": values - 1.0,
+            }
+
+    module = Sorted()
+    tf.saved_model.save(
+        module, out, signatures={"mix": module.mix, "composite": module.composite}
+    )
+
+
 @model()
 def control_flow(tf: TF, out: Path) -> None:
     """While, If, Case, map_fn, a dataset's function and XLA: functions named by attributes."""
