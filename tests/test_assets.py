@@ -135,6 +135,25 @@ def test_a_path_handed_on_too_often_is_not_followed(
     assert shown["assets"][0]["uses"][0]["ops"] is None
 
 
+@pytest.mark.parametrize("n", [1, 8, 9, 40])
+def test_nodes_among_many_and_large_ones(n: int, tmp_path: Path) -> None:
+    """However many names are looked for, and wherever the nodes lie."""
+    large = entry(5, "large", delimited(2, "x" * 300_000))
+    between = b"".join(node(f"n{i}", "Const", "^asset_0") for i in range(20_000))
+    readers = b"".join(
+        delimited(1, delimited(1, f"r{i}"), delimited(3, f"asset_{i}:0"), *[large] * (i == 0),
+                  delimited(2, f"Read{i}"))
+        for i in range(n)
+    )  # fmt: skip
+    listed = [asset(f"asset_{i}:0", f"a{i}") for i in range(n)]
+    path = hand_made(
+        tmp_path,
+        meta_graph(*listed, nodes=between + readers + between + node("last", "Last", "asset_0")),
+    )
+    found = [file.uses[0].ops for file in assets(path).values()]
+    assert found == [["Last", "Read0"], *([f"Read{i}"] for i in range(1, n))]
+
+
 def test_what_a_function_captures(tmp_path: Path) -> None:
     """tf.saved_model.load hands a function the asset, which no node of the graph does."""
     library = function("f", ["x", "captured"], node("r", "ReadFile", "captured"))
