@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 import fastsm
 from fastsm import _core
+from fastsm.bundle import OBJECT_GRAPH_KEY
+from fastsm.bundle.opened import Bundle
+from fastsm.bundle.rewrite import BundleRewrite
 from fastsm.edits import signature_def
 from fastsm.edits.warmup import NAME as WARMUP
 from fastsm.fingerprint import HASHES
@@ -24,7 +29,7 @@ from .conftest import ModelFactory
 from .models import MODELS
 from .oracle import Oracle, Survey
 from .test_retag import contents, ranker, refuse, tagger  # noqa: F401
-from .wire import delimited, integer
+from .wire import Untidy, delimited, integer, message_type
 
 INIT, TRAIN = "__saved_model_init_op", "__saved_model_train_op"
 
@@ -904,3 +909,171 @@ def test_a_hundred_edits_do_not_grow_it(ranker: Path) -> None:  # noqa: F811
     after = contents(ranker)
     del before["fingerprint.pb"], after["fingerprint.pb"]
     assert after == before
+
+
+# -- hostile bytes ---------------------------------------------------------------------------------
+
+
+def small(path: Path) -> tuple[bytes, list[tuple[int, int]]]:
+    """saved_model.pb, and the stretches in which a signature is described."""
+    reader = fastsm.open(path).reader
+    (graph,) = fastsm.open(path).meta_graphs
+    data = reader.source.read(0, reader.source.size)
+    described = [(f.start, f.end) for f in graph.fields if f.number in (5, 7)]
+    return data, [(0, 8), (graph.field.start, graph.field.at), *described]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damage_is_told_and_nothing_else_happens(ranker: Path, seed: int) -> None:  # noqa: F811
+    """Bytes changed, put in or cut out: an edit is done, or says why not."""
+    random = Random(seed)
+    data, stretches = small(ranker)
+    edits = [
+        lambda: fastsm.rename_signature(ranker, "rank", "order", dry_run=True),
+        lambda: fastsm.copy_signature(ranker, "rank", "order", dry_run=True),
+        lambda: fastsm.remove_signature(ranker, "rank", "serving_default", dry_run=True),
+        lambda: fastsm.set_method_name(ranker, "rank", "regress", dry_run=True),
+        lambda: fastsm.add_signature(ranker, "x", {"u": "rank_user"}, {"y": "Const"}, dry_run=True),
+    ]
+    for _ in range(40):
+        damaged = bytearray(data)
+        for _ in range(random.choice([1, 1, 3])):
+            start, end = random.choice(stretches)
+            at = random.randrange(start, end)
+            kind = random.randrange(4)
+            if kind == 0:
+                damaged[at : at + 1] = bytes([random.randrange(256)])
+            elif kind == 1:
+                damaged[at : at + 1] = bytes([data[at] ^ 1 << random.randrange(8)])
+            elif kind == 2:
+                del damaged[at : at + random.randint(1, 4)]
+            else:
+                damaged[at:at] = random.randbytes(random.randint(1, 4))
+        (ranker / "saved_model.pb").write_bytes(damaged)
+        for edit in edits:
+            with contextlib.suppress(fastsm.FastsmError):
+                assert edit().changed in (True, False)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_untidy_signatures_stay_what_they_are(ranker: Path, seed: int) -> None:  # noqa: F811
+    """A SignatureDef in any way that a parser must put up with, its entry and its key too."""
+    from google.protobuf.message_factory import GetMessageClass
+
+    kind = GetMessageClass(message_type("MetaGraphDef"))
+    (ranker / "fingerprint.pb").unlink()
+    graph = fastsm.open(ranker).meta_graphs[0]
+    payload = graph.reader.source.read(graph.field.at, graph.field.end - graph.field.at)
+    random = Random(seed)
+    done = 0
+    for _ in range(60):
+        untidy = Untidy(random, fields=random.choice([5, 20]))
+        values = [
+            delimited(2, untidy.message(message_type("SignatureDef")))
+            for _ in range(random.choice([0, 1, 1, 2]))
+        ]
+        key = [delimited(1, "hidden"), delimited(1, "odd")][random.randrange(2) :]
+        parts = [*key, *values]
+        random.shuffle(parts)
+        if delimited(1, "hidden") in parts and parts.index(delimited(1, "hidden")) > parts.index(
+            delimited(1, "odd")
+        ):
+            continue
+        model = delimited(2, payload, delimited(5, *parts))
+        (ranker / "saved_model.pb").write_bytes(model)
+        before = kind.FromString(payload + delimited(5, *parts)).signature_def["odd"]
+        try:
+            fastsm.rename_signature(ranker, "odd", "even", sync=False)
+        except fastsm.FormatError:
+            continue
+        done += 1
+        assert read_by(kind, ranker).signature_def["even"] == before
+        fastsm.copy_signature(ranker, "even", "odd", sync=False)
+        assert read_by(kind, ranker).signature_def["odd"] == before
+        fastsm.set_method_name(ranker, "odd", "predict", sync=False)
+        changed = read_by(kind, ranker).signature_def["odd"]
+        assert changed.method_name == "tensorflow/serving/predict"
+        changed.method_name = before.method_name
+        assert changed == before
+        fastsm.set_method_name(ranker, "odd", "", sync=False)
+        assert read_by(kind, ranker).signature_def["odd"].method_name == ""
+        fastsm.remove_signature(ranker, "odd", in_place=True, sync=False)
+        fastsm.rename_signature(ranker, "even", "odd", sync=False)
+        assert (ranker / "saved_model.pb").read_bytes() == model
+    assert done > 20
+
+
+def read_by(kind: Any, path: Path) -> Any:
+    """The meta graph of a model, as protobuf reads it."""
+    (graph,) = fastsm.open(path).meta_graphs
+    source = graph.reader.source
+    return kind.FromString(source.read(graph.field.at, graph.field.end - graph.field.at))
+
+
+def track(path: Path, message: bytes) -> None:
+    """Give a model this as the checkpoint's own object graph."""
+    prefix = path / "variables" / "variables"
+    rewrite = BundleRewrite(Bundle.open(str(prefix)))
+    data, masked = _core.encode_strings([message])
+    rewrite.replace(OBJECT_GRAPH_KEY, data, _core.crc32c_unmask(masked))
+    new = rewrite.result()
+    for name, source in [(".index", new.index), *new.shards.items()]:
+        where = prefix.with_name(name) if name != ".index" else prefix.with_suffix(name)
+        where.write_bytes(source.read(0, source.size))
+
+
+def tracked_child(node_id: int, name: str) -> bytes:
+    return delimited(1, integer(1, node_id), delimited(2, name))
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        (b"\x0a\x7f", "needs 127 bytes where 0 are left"),
+        (delimited(1, b"\x0a\x7f"), "needs 127 bytes where 0 are left"),
+        (delimited(1, delimited(1, delimited(2, b"\xff"))), "not UTF-8"),
+        (delimited(1, tracked_child(7, "signatures")), "refers to object 7, of 1"),
+        (delimited(1, tracked_child(-1, "signatures")), "refers to object -1, of 1"),
+        (delimited(1, *[tracked_child(0, "signatures")] * 2), "2 children are called 'signatures'"),
+        (delimited(1, tracked_child(0, "signatures"), *[tracked_child(0, "rank")] * 2),
+         "2 children are called 'rank'"),
+        (delimited(1, *[tracked_child(0, n) for n in ("signatures", "rank", "order")]),
+         "a child is called 'order' already"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_with_an_odd_object_graph(
+    ranker: Path, message: bytes, says: str  # noqa: F811
+) -> None:
+    track(ranker, message)
+    before = contents(ranker)
+    with pytest.raises(fastsm.FastsmError) as caught:
+        fastsm.rename_signature(ranker, "rank", "order")
+    assert says in str(caught.value) and "_CHECKPOINTABLE_OBJECT_GRAPH" in str(caught.value)
+    assert contents(ranker) == before
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"", delimited(1, b""), delimited(1, tracked_child(0, "me")),
+        delimited(1, tracked_child(0, "signatures")),
+        delimited(1, tracked_child(1, "signatures")) + delimited(1, tracked_child(0, "other")),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_does_not_know_the_signature(
+    ranker: Path, message: bytes  # noqa: F811
+) -> None:
+    track(ranker, message)
+    result = fastsm.rename_signature(ranker, "rank", "order", sync=False)
+    assert [c.name for c in result.changes] == ["fingerprint.pb", "saved_model.pb"]
+
+
+def test_a_checkpoint_whose_signatures_are_the_root(ranker: Path) -> None:  # noqa: F811
+    """A circle, and the signature's object is the root, which never goes."""
+    track(ranker, delimited(1, tracked_child(0, "signatures"), tracked_child(0, "rank")))
+    fastsm.remove_signature(ranker, "rank", in_place=True, sync=False)
+    index = Bundle.open(str(ranker / "variables" / "variables"))
+    rewrite = BundleRewrite(index)
+    source = rewrite.content(rewrite.row(OBJECT_GRAPH_KEY))
+    (left,) = _core.string_elements(source, 0, source.size, 1)
+    assert left == delimited(1, tracked_child(0, "signatures"))

@@ -103,9 +103,13 @@ def _of_graph(
         found[OBJECTS] = lambda _: objects_hash(new)
     before = stored.hash(SIGNATURES)
     if SIGNATURES in touched and (before or not old.signature_spans):
-        # Before TensorFlow 2.14 the keys were left out, and nothing else tells.
-        keys = not old.signature_spans or before != signatures_hash(old, keys=False)
-        found[SIGNATURES] = lambda _: signatures_hash(new, keys=keys)
+
+        def signatures(_: Source) -> int:
+            # Before TensorFlow 2.14 the keys were left out, and nothing else tells.
+            keys = not old.signature_spans or before != signatures_hash(old, keys=False)
+            return signatures_hash(new, keys=keys)
+
+        found[SIGNATURES] = signatures
     return found
 
 
