@@ -412,7 +412,7 @@ def test_a_name_that_an_edit_before_took(tmp_path: Path) -> None:
     path = two(tmp_path)
     with fastsm.edit(path, dry_run=True) as e:
         e.rename_asset("a", "x/y")
-        for new in ("x/y", "x/y/z"):
+        for new in ("x/y", "x/y/z", "x"):
             with pytest.raises(fastsm.RefusedError, match="already"):
                 e.rename_asset("b", new)
         e.rename_asset("b", "a")
@@ -538,6 +538,17 @@ def test_a_file_that_another_asset_is_a_link_to(tmp_path: Path) -> None:
     fastsm.rename_asset(path, "link", "new", sync=False)
     fastsm.rename_asset(path, "a", "renamed", sync=False)
     assert contents(path)["assets/new"] == contents(path)["assets/renamed"] == b"A"
+
+
+@pytest.mark.parametrize("name", ["../assets/a", "sub/../../assets/a", "/a"])
+def test_a_file_that_another_name_leads_to(name: str, tmp_path: Path) -> None:
+    path = two(tmp_path, name)
+    with pytest.raises(fastsm.RefusedError, match="leads to assets/a, and would be lost") as e:
+        fastsm.rename_asset(path, "a", "new")
+    assert "repair --only asset-outside" in str(e.value)
+    fastsm.repair(path, only="asset-outside", in_place=True, sync=False)
+    fastsm.rename_asset(path, "a", "new", sync=False)
+    assert names(path) == [["new", "b", "new"]]
 
 
 def test_a_file_with_two_hard_links(tmp_path: Path) -> None:

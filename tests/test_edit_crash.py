@@ -1,5 +1,6 @@
-"""Dedupe, repair and the rename of an asset, cut short at each call of the system: by an error, by a disk that stays
-broken, by a power cut. A reader finds the old model or the new one, and `undo` the old bytes."""
+"""Dedupe, repair and the rename of an asset, cut short at each call of the system: by an error,
+by a disk that stays broken, by a power cut. A reader finds the old model or the new one, and
+`undo` the old bytes."""
 
 from __future__ import annotations
 

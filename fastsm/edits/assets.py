@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from .._core import delimited
-from ..assets import ASSETS, leads_out, linked_out, path_of, same_file
+from ..assets import ASSETS, leads_out, linked_out, meant, path_of, same_file
 from ..errors import FormatError, InternalError, MissingError, RefusedError, UsageError
 from ..graph.nodes import Graph
 from ..graph.paths import OPENERS, takers
@@ -255,6 +255,8 @@ def check_free(draft: Draft, new: str, others: list[Definition]) -> None:
     if real is not None:
         problem = f"{_shown(new)} would lie behind a link: at {printable(real)}, out of the model"
         raise RefusedError(draft.path, problem)
+    if any(name.startswith(_file(new) + "/") for name in draft.plan.writes):
+        raise RefusedError(draft.path, f"{_shown(new)} is a folder already")
     parts = _file(new).split("/")
     for n in range(2, len(parts) + 1):
         name = "/".join(parts[:n])
@@ -268,17 +270,23 @@ def check_free(draft: Draft, new: str, others: list[Definition]) -> None:
 
 
 def _check_links(draft: Draft, old: str, others: list[Definition]) -> None:
-    """Refuse to move a file that another asset is a link to."""
-    parent, name = os.path.split(path_of(draft.folder, os.path.normpath(old)))
+    """Refuse to move a file to which another asset leads, by a link or by way of a parent."""
+    plain = os.path.normpath(old)
+    parent, name = os.path.split(path_of(draft.folder, plain))
     there = os.path.join(os.path.realpath(parent), name)
     for d in others:
-        if leads_out(d.filename) or _file(d.filename) in draft.plan.writes:
-            continue
-        if os.path.realpath(path_of(draft.folder, d.filename)) == there:
+        if leads_out(d.filename):
+            leads = plain in meant(draft.folder, d.filename)
+        else:
+            real = os.path.realpath(path_of(draft.folder, d.filename))
+            leads = real == there and _file(d.filename) not in draft.plan.writes
+        if leads:
             raise RefusedError(
                 draft.path,
                 f"the asset {printable(d.filename)} leads to {_shown(old)}, and would be lost",
-            )
+                hint="fastsm repair --only asset-outside makes that a plain name."
+                if leads_out(d.filename) else None,
+            )  # fmt: skip
 
 
 def _check_takers(draft: Draft, old: str, these: list[Definition]) -> None:
