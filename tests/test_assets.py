@@ -12,6 +12,7 @@ import pytest
 import fastsm
 from fastsm.assets import AssetFile, leads_out, meant
 from fastsm.cli import main
+from fastsm.graph import paths
 
 from .conftest import ModelFactory
 from .oracle import ROOT
@@ -126,8 +127,9 @@ def test_functions_that_call_each_other(tmp_path: Path) -> None:
 
 
 def test_a_path_handed_on_too_often_is_not_followed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(paths, "_MAX_NODES", 50_000)
     chain = [node(f"n{i}", "Identity", f"n{i - 1}" if i else "c") for i in range(80)]
     assert ops_of(tmp_path, node("c", "Placeholder"), *reversed(chain)) is None
     assert "too much to tell what takes it" in screen(tmp_path / "m", capsys)

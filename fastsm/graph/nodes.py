@@ -151,11 +151,20 @@ class Graph:
         self._index = graph.node_index(2)
         self._names = self._index.names()
         self._place = f"{graph.place}.graph_def"
+        self._functions: list[tuple[bytes, int, int, int, int]] | None = None
+        self._owners: dict[bytes, int] | None = None
+
+    @property
+    def _library(self) -> list[tuple[bytes, int, int, int, int]]:
+        """Of each function its name, start, end, first row and number of nodes."""
+        if self._functions is None:
+            self._functions = self._index.functions()
+        return self._functions
 
     def _rows(self, owner: int) -> Iterator[tuple[int, int, int, int, int, int]]:
         rows = memoryview(self._index).cast("B")
         if owner:
-            _, _, _, first, n = self._index.functions()[owner - 1]
+            _, _, _, first, n = self._library[owner - 1]
             rows = rows[32 * first : 32 * (first + n)]
         for row in iter_unpack("=QQIIII", rows):
             if row[5] == owner:
@@ -277,18 +286,23 @@ class Graph:
     @property
     def functions(self) -> set[bytes]:
         """The names of the function library."""
-        return {f[0] for f in self._index.functions()}
+        return {f[0] for f in self._library}
 
     def function(self, name: bytes) -> int | None:
         """The owner that a function is, or None."""
-        for i, f in enumerate(self._index.functions()):
-            if f[0] == name:
-                return i + 1
-        return None
+        if self._owners is None:
+            self._owners = {}
+            for i, f in enumerate(self._library, 1):
+                self._owners.setdefault(f[0], i)
+        return self._owners.get(name)
+
+    def size(self, owner: int) -> int:
+        """How many nodes the main graph, or a function, has."""
+        return self._library[owner - 1][4] if owner else self.graph.n_nodes
 
     def signature(self, owner: int) -> tuple[Spans, str]:
         """The OpDef that a function has: where it lies, and its place as errors name it."""
-        name, start, end, _, _ = self._index.functions()[owner - 1]
+        name, start, end, _, _ = self._library[owner - 1]
         place = f'{self._place}.library.function["{printable(name)}"].signature'
         return merged(self._reader.fields([(start, end)], place), 1), place
 

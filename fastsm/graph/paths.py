@@ -34,8 +34,12 @@ OPENERS = frozenset([
     "TFRecordDataset", "TFRecordDatasetV2", "TextLineDataset",
 ])  # fmt: skip
 
-#: Graphs are read this often at most: a hostile one may hand a path on for ever.
-_MAX_PASSES = 64
+#: So many nodes are looked at: a hostile graph may hand a path on from one to the next.
+#: Models pass through their main graph five times at most, and once through a function.
+_MAX_NODES = 1 << 22
+
+#: What going through a small function counts as, in nodes.
+_LEAST = 1000
 
 #: More assets than this are not followed: each node notes which it holds.
 _MAX_ASSETS = 1000
@@ -55,7 +59,7 @@ def takers(graph: Graph) -> list[set[str]] | None:
     assets = graph.graph.assets
     if len(assets) > _MAX_ASSETS:
         return None
-    found: list[set[str]] = [set() for _ in assets]
+    taken: dict[bytes, int] = {}  # op -> the assets whose paths it takes, by bits
     held: dict[Holder, int] = {}  # which assets' paths a holder may have, by bits
     for i, asset in enumerate(assets):
         holder = 0, node_of(asset.tensor.encode("utf-8", "surrogateescape"))
@@ -63,21 +67,24 @@ def takers(graph: Graph) -> list[set[str]] | None:
     for holder, i in _captured(graph):
         held[holder] = held.get(holder, 0) | 1 << i
     fresh = dict(held)
-    for _ in range(_MAX_PASSES):
-        if not fresh:
-            return found
+    left = _MAX_NODES
+    while fresh:
         owner = next(iter(fresh))[0]
+        left -= max(graph.size(owner), _LEAST)
+        if left < 0:
+            return None
         here = {name: bits for (of, name), bits in fresh.items() if of == owner}
         fresh = {holder: bits for holder, bits in fresh.items() if holder[0] != owner}
         for to, op, bits in _steps(graph, owner, here):
             if to is None:
-                for i, ops in enumerate(found):
-                    if bits >> i & 1:
-                        ops.add(op.decode("utf-8", "replace"))
+                taken[op] = taken.get(op, 0) | bits
             elif bits & ~held.get(to, 0):
                 held[to] = held.get(to, 0) | bits
                 fresh[to] = fresh.get(to, 0) | bits
-    return None
+    return [
+        {op.decode("utf-8", "replace") for op, bits in taken.items() if bits >> i & 1}
+        for i in range(len(assets))
+    ]
 
 
 def _captured(graph: Graph) -> Iterator[tuple[Holder, int]]:
