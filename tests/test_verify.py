@@ -33,6 +33,7 @@ ODD = {
     "dangling_collection": {"collection-dangling"},
     "doubled_asset": {"asset-tensor"},
     "sliced_half": {"unrestorable-slices"},
+    "stale_children": {"object-child"},
     "stale_fingerprint": {"fingerprint-stale"},
 }
 

@@ -20,6 +20,8 @@ from .table import key_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .._core import BundleIndex, ObjectGraph
     from ..bundle.opened import Bundle
     from ..graph.restored import Wanted
@@ -112,14 +114,16 @@ class Trackables:
         """The checkpoint key of a value of an object."""
         return self._keys.get(node, {}).get(name)
 
+    def each_child(self, node: int) -> Iterator[tuple[str, int]]:
+        """(name, number) of the children of an object, in their order; equal names are kept."""
+        own = range(self.tables.first_child[node], self.tables.first_child[node + 1])
+        return ((self.tables.child_names[i], self.tables.child_nodes[i]) for i in own)
+
     def children(self, node: int) -> dict[str, int]:
         """Name -> number, which may be that of no object."""
         found = self._children.get(node)
         if found is None:
-            t = self.tables
-            own = slice(t.first_child[node], t.first_child[node + 1])
-            found = dict(zip(t.child_names[own], t.child_nodes[own], strict=True))
-            self._children[node] = found
+            found = self._children[node] = dict(self.each_child(node))
         return found
 
 

@@ -97,6 +97,13 @@ RULES: dict[str, tuple[Severity, str, str | None]] = {
         "error", "An object of the model names an object, a function or an asset that is not"
         " there.", None,
     ),
+    "signature-one-sided": (
+        "warning", "A signature that some loaders find and others do not.", None,
+    ),
+    "object-child": (
+        "warning", "The checkpoint's own object graph has a child that the model's has not: the"
+        " C++ loader of TF2 models fails.", None,
+    ),
     # what the model restores, against the bundle
     "restore-key": ("error", "The model restores a variable that the bundle has not.", None),
     "restore-dtype": ("error", "The model restores a variable as another dtype.", None),

@@ -16,6 +16,7 @@ from ..text import counted, printable
 from . import model as models
 from . import restore
 from .collections import check_collections
+from .descriptions import check_descriptions
 from .entries import check_entries
 from .report import Report
 from .table import check_index, open_index
@@ -212,6 +213,8 @@ def _check_agreement(
         if nodes is not None:
             check_collections(report, damage, graph, nodes, by_objects=by_objects)
             _check_restored(report, damage, graph, nodes, entries, objects)
+    if by_objects:
+        check_descriptions(report, damage, model.meta_graphs[0], objects)
     models.check_assets(report, damage, model)
     return checksum
 
