@@ -12,7 +12,7 @@ from __future__ import annotations
 from struct import unpack_from
 
 from .._core import delimited, number
-from ..errors import FormatError, RefusedError
+from ..errors import CoreError, FormatError, RefusedError
 from ..plan import enclosing
 from ..source import LEN, VARINT
 from ..text import printable
@@ -22,9 +22,10 @@ from .nodes import CALLS, node_of, output_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from .._core import Source
     from ..plan import Field as Around
     from ..plan import Rewrite
     from ..views import MetaGraph
@@ -143,7 +144,7 @@ class Library:
         moved = _moved(order)
         for call in calls:
             call.permute_outputs(rewrite, order)
-            for row in self._index.taking(self._reader.source, call.name):
+            for row in self._rows(self._index.taking, call.name):
                 taker = self._call(row)
                 if taker.owner == call.owner:
                     taker.renumber(rewrite, call.name, moved)
@@ -163,7 +164,7 @@ class Library:
         arguments.
         """
         calls = []
-        for row in self._index.naming(self._reader.source, name.encode()):
+        for row in self._rows(self._index.naming, name.encode()):
             call = self._call(row)
             if call.op not in CALLS or not call.calls_only(name):
                 raise self._known_to(name, f"the node {printable(call.name)}", call.node.place)
@@ -176,6 +177,13 @@ class Library:
         return calls
 
     # -- nodes --
+
+    def _rows(self, find: Callable[[Source, bytes], list[int]], name: bytes) -> list[int]:
+        """What the index finds of a name; it reads the nodes that it has only counted so far."""
+        try:
+            return find(self._reader.source, name)
+        except CoreError as e:
+            raise self._reader.error(e, self._graph_def.place) from None
 
     def _call(self, row: int) -> Call:
         """The node of a row, with the fields around it."""

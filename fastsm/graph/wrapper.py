@@ -128,7 +128,7 @@ class Wrapper:
 
         argument = python_name(new)
         problem, hint = "", "Take a name of letters and digits."
-        if not argument.isidentifier() or iskeyword(argument) or argument == "self":
+        if not new or not argument.isidentifier() or iskeyword(argument) or argument == "self":
             problem = (
                 f"{printable(new)!r} cannot be the name of a Python argument, which "
                 "tf.saved_model.load makes of it"
