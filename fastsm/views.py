@@ -37,10 +37,11 @@ ASSETS_COLLECTION = "saved_model_assets"
 
 PREDICT = "tensorflow/serving/predict"
 
-#: More meta graphs, and more signatures in one, are refused: real models have a few, and
-#: a file of two bytes for each must not become objects of a thousand.
+#: More meta graphs, and more signatures or assets in one, are refused: real models have a few,
+#: and a file of two bytes for each must not become objects of a thousand.
 MAX_META_GRAPHS = 1000
 MAX_SIGNATURES = 10_000
+MAX_ASSETS = 10_000
 
 
 def as_tag_set(tags: str | Iterable[str], path: str = "") -> frozenset[str]:
@@ -473,13 +474,16 @@ class MetaGraph:
         """
         place = f"{self.place}.asset_file_def"
         own = [f for f in self.fields if f.number == 6 and f.wire == LEN]
+        self._check_n_assets(own, place)
         if own:
             return tuple(
                 Asset(self.reader, [(f.at, f.end)], f"{place}[{i}]") for i, f in enumerate(own)
             )
         place = f'{self.place}.collection_def["{ASSETS_COLLECTION}"]'
+        packed = self._collection_values(ASSETS_COLLECTION, 5)
+        self._check_n_assets(packed, place)
         out = []
-        for i, f in enumerate(self._collection_values(ASSETS_COLLECTION, 5)):
+        for i, f in enumerate(packed):
             here = f"{place}[{i}]"
             wrapped = self.reader.fields([(f.at, f.end)], here)
             url, value = last(wrapped, 1), last(wrapped, 2)
@@ -494,6 +498,11 @@ class MetaGraph:
             spans = [(value.at, value.end)] if value else []
             out.append(Asset(self.reader, spans, here))
         return tuple(out)
+
+    def _check_n_assets(self, fields: list[Field], place: str) -> None:
+        if len(fields) > MAX_ASSETS:
+            error = CoreError("LIMIT", fields[MAX_ASSETS].start, MAX_ASSETS, len(fields))
+            raise self.reader.error(error, place)
 
     @property
     def saver(self) -> Saver | None:

@@ -129,7 +129,7 @@ def test_functions_that_call_each_other(tmp_path: Path) -> None:
 def test_a_path_handed_on_too_often_is_not_followed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paths, "_MAX_NODES", 50_000)
+    monkeypatch.setattr(paths, "_MAX_NODES", 5_000)
     chain = [node(f"n{i}", "Identity", f"n{i - 1}" if i else "c") for i in range(80)]
     assert ops_of(tmp_path, node("c", "Placeholder"), *reversed(chain)) is None
     assert "too much to tell what takes it" in screen(tmp_path / "m", capsys)

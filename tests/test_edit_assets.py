@@ -301,6 +301,16 @@ def test_every_definition_of_a_name(tmp_path: Path) -> None:
     assert contents(path) == before
 
 
+def test_definitions_without_end(tmp_path: Path) -> None:
+    """In a collection that the field hides, so that no loader reads them."""
+    many = entry(4, "saved_model_assets", delimited(5, packed(URL, "c:0", "b") * 20_000))
+    path = hand_made(tmp_path, meta_graph(asset("c:0", "a"), many, nodes=GRAPH))
+    (path / "assets" / "a").touch()
+    assert names(path) == [["a"]]
+    with pytest.raises(fastsm.FormatError, match=r"past a limit of fastsm \(20,000\)"):
+        fastsm.rename_asset(path, "a", "new")
+
+
 def test_a_definition_without_a_name(tmp_path: Path) -> None:
     nameless = delimited(6, delimited(1, delimited(1, "c:0")))
     path = hand_made(tmp_path, meta_graph(nameless, nodes=GRAPH))

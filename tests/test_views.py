@@ -11,7 +11,7 @@ import fastsm
 from fastsm import dtypes
 from fastsm.errors import FormatError
 from fastsm.source import Reader, from_bytes
-from fastsm.views import MAX_SIGNATURES, MetaGraph, Saver, Signature, TensorInfo
+from fastsm.views import MAX_ASSETS, MAX_SIGNATURES, MetaGraph, Saver, Signature, TensorInfo
 
 from .conftest import CorpusEntry, ModelFactory
 from .models import MODELS
@@ -407,6 +407,19 @@ def test_composites_end(tmp_path: Path) -> None:
 def test_a_text_of_megabytes(tmp_path: Path) -> None:
     error = refusal(tmp_path, delimited(1, delimited(4, b"x" * ((1 << 20) + 1))), "tags")
     assert "goes past a limit of fastsm (1,048,576)" in error.problem
+
+
+def test_assets_without_end(tmp_path: Path) -> None:
+    many = delimited(6) * (MAX_ASSETS + 1)
+    error = refusal(tmp_path, many, "assets")
+    assert "goes past a limit of fastsm (10,000)" in error.problem
+    packed = delimited(1, delimited(1, "/tensorflow.AssetFileDef"))
+    error = refusal(tmp_path, asset_collection_of(packed * (MAX_ASSETS + 1)), "assets")
+    assert "goes past a limit of fastsm (10,000)" in error.problem
+
+
+def asset_collection_of(values: bytes) -> bytes:
+    return entry(4, "saved_model_assets", delimited(5, values))
 
 
 def test_signatures_without_end(tmp_path: Path) -> None:

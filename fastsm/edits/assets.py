@@ -12,13 +12,13 @@ import os
 
 from .._core import delimited
 from ..assets import ASSETS, leads_out, linked_out, meant, path_of, same_file
-from ..errors import FormatError, InternalError, MissingError, RefusedError, UsageError
+from ..errors import CoreError, FormatError, InternalError, MissingError, RefusedError, UsageError
 from ..graph.nodes import Graph
 from ..graph.paths import OPENERS, takers
 from ..plan import is_name
 from ..source import LEN, File, last
 from ..text import printable, size
-from ..views import ASSETS_COLLECTION, is_packed_asset
+from ..views import ASSETS_COLLECTION, MAX_ASSETS, is_packed_asset
 from .draft import Done, did_you_mean
 
 TYPE_CHECKING = False
@@ -91,9 +91,22 @@ class Definition:
         rewrite.replace(self.item.start, self.item.end, b"", [_prefix(f) for f in outer])
 
 
-def definitions(graph: MetaGraph) -> Iterator[Definition]:
+def definitions(graph: MetaGraph) -> list[Definition]:
     """All that a meta graph says of assets: the field, then the collection, also where the
-    field hides it. What is no AssetFileDef there is passed over."""
+    field hides it. What is no AssetFileDef there is passed over.
+
+    Raises FormatError where that is damaged, or without end.
+    """
+    found = []
+    for definition in _definitions(graph):
+        found.append(definition)
+        if len(found) > 2 * MAX_ASSETS:
+            error = CoreError("LIMIT", definition.item.start, 2 * MAX_ASSETS, len(found))
+            raise graph.reader.error(error, f"{graph.place}: its assets")
+    return found
+
+
+def _definitions(graph: MetaGraph) -> Iterator[Definition]:
     reader = graph.reader
     for f in graph.fields:
         if f.number == _ASSET and f.wire == LEN:
@@ -123,7 +136,7 @@ def definitions(graph: MetaGraph) -> Iterator[Definition]:
 def read_definitions(graph: MetaGraph) -> list[Definition]:
     """The definitions that loaders read: those of the field, or where it has none, of the
     collection, of which the last of equal keys counts."""
-    found = list(definitions(graph))
+    found = definitions(graph)
     own = [d for d in found if len(d.fields) == 2]
     return own or [d for d in found if d.fields[1].start == found[-1].fields[1].start]
 

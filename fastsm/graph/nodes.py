@@ -243,19 +243,17 @@ class Graph:
     def taken(self, names: Iterable[bytes]) -> set[bytes]:
         """Those nodes of the main graph that some node of it takes an output of."""
         wanted = set(names)
-        nodes = self.taking(wanted)
+        nodes = self.mentioning(wanted)
         return wanted.intersection(node_of(taken) for n in nodes for taken in n.inputs)
 
-    def taking(self, names: Collection[bytes], owner: int = 0) -> Iterator[Node]:
-        """The nodes that take an output of any of these, in file order.
+    def mentioning(self, names: Collection[bytes], owner: int = 0) -> Iterator[Node]:
+        """The nodes that may take an output of any of these, in file order, and no fewer.
 
         Args:
-            owner: As for `named`; of a function its arguments are taken, too.
+            owner: As for `named`; of a function its arguments are mentioned, too.
         """
         for start, _, length, _, op, _ in self._mentioning(names, owner):
-            node = self._node(start, length, op)
-            if any(node_of(taken) in names for taken in node.inputs):
-                yield node
+            yield self._node(start, length, op)
 
     def _mentioning(
         self, names: Collection[bytes], owner: int

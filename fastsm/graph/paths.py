@@ -34,12 +34,13 @@ OPENERS = frozenset([
     "TFRecordDataset", "TFRecordDatasetV2", "TextLineDataset",
 ])  # fmt: skip
 
-#: So many nodes are looked at: a hostile graph may hand a path on from one to the next.
-#: Models pass through their main graph five times at most, and once through a function.
-_MAX_NODES = 1 << 22
+#: So many nodes are read: a hostile graph may hand a path on from one to the next, or have each
+#: of a million take it. That would be seconds; models have some ten.
+_MAX_NODES = 1 << 20
 
-#: What going through a small function counts as, in nodes.
-_LEAST = 1000
+#: What going through a graph counts as, in nodes that are read: an eighth of its own, and for
+#: a small one so many.
+_PASS, _LEAST = 8, 100
 
 #: More assets than this are not followed: each node notes which it holds.
 _MAX_ASSETS = 1000
@@ -66,21 +67,26 @@ def takers(graph: Graph) -> list[set[str]] | None:
         held[holder] = held.get(holder, 0) | 1 << i
     for holder, i in _captured(graph):
         held[holder] = held.get(holder, 0) | 1 << i
-    fresh = dict(held)
+    fresh: dict[int, dict[bytes, int]] = {}  # those of `held` that were not followed yet
+    for (owner, name), bits in held.items():
+        fresh.setdefault(owner, {})[name] = bits
     left = _MAX_NODES
     while fresh:
-        owner = next(iter(fresh))[0]
-        left -= max(graph.size(owner), _LEAST)
+        owner, here = fresh.popitem()
+        left -= max(graph.size(owner) // _PASS, _LEAST)
+        for node in graph.mentioning(here, owner):
+            left -= 1
+            if left < 0:
+                return None
+            for to, bits in _steps(graph, node, owner, here):
+                if to is None:
+                    taken[node.op] = taken.get(node.op, 0) | bits
+                elif bits & ~held.get(to, 0):
+                    held[to] = held.get(to, 0) | bits
+                    known = fresh.setdefault(to[0], {})
+                    known[to[1]] = known.get(to[1], 0) | bits
         if left < 0:
             return None
-        here = {name: bits for (of, name), bits in fresh.items() if of == owner}
-        fresh = {holder: bits for holder, bits in fresh.items() if holder[0] != owner}
-        for to, op, bits in _steps(graph, owner, here):
-            if to is None:
-                taken[op] = taken.get(op, 0) | bits
-            elif bits & ~held.get(to, 0):
-                held[to] = held.get(to, 0) | bits
-                fresh[to] = fresh.get(to, 0) | bits
     return [
         {op.decode("utf-8", "replace") for op, bits in taken.items() if bits >> i & 1}
         for i in range(len(assets))
@@ -107,22 +113,19 @@ def _captured(graph: Graph) -> Iterator[tuple[Holder, int]]:
 
 
 def _steps(
-    graph: Graph, owner: int, here: dict[bytes, int]
-) -> Iterator[tuple[Holder | None, bytes, int]]:
-    """What takes any of these: (what holds the path then, or None; the op; the bits)."""
-    for node in graph.taking(here, owner):
-        for i, taken in enumerate(node.inputs):
-            bits = 0 if taken.startswith(b"^") else here.get(node_of(taken), 0)
-            if not bits or node.op in _ABOUT:
-                continue
-            if node.op in _SAME:
-                yield (owner, node.name), node.op, bits
-            elif node.op in _ASSIGN:
-                if i == 1:
-                    yield (owner, node_of(node.inputs[0])), node.op, bits
-            else:
-                argument = _argument(graph, node, i)
-                yield argument, node.op, bits
+    graph: Graph, node: Node, owner: int, here: dict[bytes, int]
+) -> Iterator[tuple[Holder | None, int]]:
+    """What a node does with what it takes of these: (what holds it then, or None; the bits)."""
+    for i, taken in enumerate(node.inputs):
+        bits = 0 if taken.startswith(b"^") else here.get(node_of(taken), 0)
+        if not bits or node.op in _ABOUT:
+            continue
+        if node.op in _SAME:
+            yield (owner, node.name), bits
+        elif node.op not in _ASSIGN:
+            yield _argument(graph, node, i), bits
+        elif i == 1:
+            yield (owner, node_of(node.inputs[0])), bits
 
 
 def _argument(graph: Graph, node: Node, i: int) -> Holder | None:
