@@ -43,7 +43,7 @@ def outside(name: str) -> str | None:
         return "holds a NUL byte, which no file's name can"
     if os.path.isabs(name):
         joined = f"{ASSETS}/{printable(name.lstrip('/'))}"
-        return f"is absolute: to Python the file of that name, to C++ {joined}"
+        return f"is absolute: to Python that file, to C++ {joined}"
     if os.path.normpath(name).split("/")[0] == "..":
         return f"leads out of {ASSETS}/"
     return None

@@ -188,7 +188,7 @@ def odd(tmp_path: Path, *names: str) -> Path:
         ("sub", "missing", "assets/sub is a folder"),
         ("pipe", "missing", "assets/pipe is no regular file"),
         ("there.txt/", "missing", "assets/there.txt/ is not there"),
-        ("/tmp/x", "unsafe", "is absolute: to Python the file of that name, to C++ assets/tmp/x"),
+        ("/tmp/x", "unsafe", "is absolute: to Python that file, to C++ assets/tmp/x"),
         ("../v.txt", "unsafe", "leads out of assets/"),
         ("sub/../../v", "unsafe", "leads out of assets/"),
         ("a\0b", "unsafe", "holds a NUL byte, which no file's name can"),

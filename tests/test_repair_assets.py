@@ -149,11 +149,12 @@ def test_what_cannot_be_brought_inside_is_refused(name: str, tmp_path: Path) -> 
         fastsm.repair(path, only="asset-outside", in_place=True)
     if name != "../taken":
         assert UNMENDED[name] in str(e.value)
-    assert "Copy the file to assets/ yourself" in str(e.value)
-    assert "fastsm rename-asset" in str(e.value)
+    assert "Copy the file to assets/ yourself" in str(e.value.hint)
+    assert f"fastsm rename-asset {path} " in str(e.value.hint)
     # Without --only it is told, and the rest is mended.
     result = fastsm.repair(path, in_place=True, sync=False)
-    assert not result.changed and e.value.problem in result.warnings
+    assert not result.changed
+    assert f"{e.value.problem}\n  {e.value.hint}" in result.warnings
     assert result.what == "nothing to mend"
     assert contents(path) == before
 

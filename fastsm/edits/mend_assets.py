@@ -1,6 +1,7 @@
 """Mending what verify finds of assets: names that lead out, files fed twice, unused files.
 
-Each mender returns a sentence for each finding that it had to leave: why, and the way out.
+Each mender returns a sentence for each finding that it had to leave: why; the way out, where
+there is one, is on a line of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..graph.objects import KINDS
 from ..graph.paths import OPENERS, takers
 from ..locate import CHUNKED, FILES
 from ..source import VARINT
-from ..text import printable
+from ..text import printable, shell
 from ..views import chosen
 from .assets import check_free, definitions, read_definitions
 
@@ -35,10 +36,6 @@ _INDEX = 1
 
 #: What lies in a model's folder and is no asset.
 _OWN = frozenset([*FILES.values(), CHUNKED, FINGERPRINT, "variables"])
-
-_WAY_OUT = (
-    f"Copy the file to {ASSETS}/ yourself, and let the asset have its name: fastsm rename-asset"
-)
 
 
 # -- asset-outside --
@@ -58,7 +55,9 @@ def bring_inside(draft: Draft) -> list[str]:
         try:
             files[name], content = _inside(draft, name, named)
         except RefusedError as e:
-            left += [f'"{printable(name)}": {e.problem}. {_WAY_OUT}'] * read.count(name)
+            command = f"fastsm rename-asset {shell(draft.path)} {shell(name)} NEW"
+            way_out = f"Copy the file to {ASSETS}/ yourself as NEW, then: {command}"
+            left += [f'"{printable(name)}": {e.problem}\n  {way_out}'] * read.count(name)
             continue
         if content is not None:
             copies[files[name]] = content

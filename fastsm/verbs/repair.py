@@ -73,7 +73,8 @@ def mend(
     reasons = list(dict.fromkeys(reasons))
     if only is not None and reasons and counts == after:
         more = f" (and {len(reasons) - 1:,} more like this)" if len(reasons) > 1 else ""
-        raise RefusedError(draft.path, reasons[0] + more)
+        problem, _, hint = reasons[0].partition("\n  ")
+        raise RefusedError(draft.path, problem + more, hint=hint or None)
     draft.plan.warnings += [*left, *reasons]
     done = {rule: n - after[rule] for rule, n in counts.items() if n > after[rule]}
     mended = ", ".join(f"{rule} ({n})" for rule, n in done.items())
