@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .verbs.assets import replace_asset as replace_asset
     from .verbs.clear_devices import clear_devices as clear_devices
     from .verbs.dedupe import dedupe as dedupe
+    from .verbs.meta_graphs import extract_meta_graph as extract_meta_graph
+    from .verbs.meta_graphs import remove_meta_graph as remove_meta_graph
     from .verbs.repair import repair as repair
     from .verbs.retag import retag as retag
     from .verbs.signature_names import rename_input as rename_input
@@ -56,6 +58,7 @@ _HOMES = {
     "rename_asset": "verbs.assets", "replace_asset": "verbs.assets",
     "export_weights": "export", "ExportResult": "export",
     "repair": "verbs.repair", "clear_devices": "verbs.clear_devices",
+    **dict.fromkeys(("remove_meta_graph", "extract_meta_graph"), "verbs.meta_graphs"),
     **dict.fromkeys(
         ("rename_signature", "copy_signature", "remove_signature", "set_method_name",
          "add_signature"),

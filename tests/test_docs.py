@@ -193,6 +193,8 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
         "clear-devices examples/ranker/1 --json --dry-run",
         "rename-input examples/ranker/1 rank user who --json",
         "rename-output examples/ranker/1 rank scores points --json",
+        "remove-meta-graph examples/tagger/1 train --json --dry-run",
+        "extract-meta-graph examples/tagger/1 serve --json --dry-run",
         "rename-asset examples/tagger/1 vocabulary.txt v --json",
         "rename-signature examples/ranker/1 rank order --json --tags serve",
         "copy-signature examples/tagger/1 serving_default again --json --all-meta-graphs",

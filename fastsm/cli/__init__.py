@@ -30,6 +30,8 @@ VERBS = {
     "edit": ("edit", "several edits as one, from a file of JSON"),
     "rename-asset": ("rename_asset", "give a file of assets/ another name"),
     "replace-asset": ("replace_asset", "let a file of assets/ have another content"),
+    "remove-meta-graph": ("remove_meta_graph", "take meta graphs out, and what none else needs"),
+    "extract-meta-graph": ("extract_meta_graph", "keep one meta graph, and what it needs"),
     "clear-devices": ("clear_devices", "let loaders place nodes and variables where they like"),
     "rename-signature": ("rename_signature", "give a signature another key, for every loader"),
     "copy-signature": ("copy_signature", "let a signature be found by a second key, too"),

@@ -178,7 +178,7 @@ def remove_unused(draft: Draft) -> list[str]:
     left = []
     named = [a.filename for graph in draft.graphs for a in graph.assets]
     found = unused(draft.folder, named)
-    odd = next(filter(None, map(_odd_taker, draft.graphs)), None) if found else None
+    odd = next(filter(None, map(odd_taker, draft.graphs)), None) if found else None
     if odd is not None:
         return [f"{odd}, and may look for others by their names: they stay"] * len(found)
     for name in found:
@@ -189,7 +189,7 @@ def remove_unused(draft: Draft) -> list[str]:
     return left
 
 
-def _odd_taker(graph: MetaGraph) -> str | None:
+def odd_taker(graph: MetaGraph) -> str | None:
     """What takes a path and may open other files than that one, in words."""
     if not graph.assets:
         return None

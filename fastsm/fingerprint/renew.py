@@ -99,7 +99,7 @@ def _of_graph(
     found: dict[int, Callable[[Source], int]] = {}
     if PROGRAM in touched and stored.hash(PROGRAM):
         found[PROGRAM] = lambda _: program_hash(new)
-    if OBJECTS in touched and stored.hash(OBJECTS):
+    if OBJECTS in touched and (stored.hash(OBJECTS) or not old.object_spans):
         found[OBJECTS] = lambda _: objects_hash(new)
     before = stored.hash(SIGNATURES)
     if SIGNATURES in touched and (before or not old.signature_spans):
@@ -124,7 +124,7 @@ def rewritten(reader: Reader, hashes: dict[int, int]) -> bytes:
     new: dict[int, bytes] = {}
     all_hashes = {n: hashes.get(n, old.hash(n)) for n in HASHES}
     for n, value in hashes.items():
-        new[n] = number(n, value)
+        new[n] = number(n, value) if value else b""  # as TensorFlow leaves a zero out
     if old.uuid is not None and any(old.hash(n) != v for n, v in hashes.items()):
         new[UUID] = delimited(UUID, _uuid(all_hashes.values()).encode())
     # In its old place where it has one, else behind the fields with lower numbers.

@@ -61,9 +61,10 @@ class Entry:
         field: The entry itself.
         within: The fields around it, outermost first; the second is the whole collection.
         names: What an import looks up of it: (name, whether it must be a tensor's).
+        message: What the entry says, of those that are messages; else None.
     """
 
-    __slots__ = ("collection", "field", "names", "place", "within")
+    __slots__ = ("collection", "field", "message", "names", "place", "within")
 
     def __init__(
         self,
@@ -72,12 +73,14 @@ class Entry:
         field: Field,
         within: tuple[Field, ...],
         names: list[tuple[str, bool]],
+        message: Message | None,
     ) -> None:
         self.collection = collection
         self.place = place
         self.field = field
         self.within = within
         self.names = names
+        self.message = message
 
     @property
     def is_variable(self) -> bool:
@@ -120,6 +123,7 @@ def entries(graph: MetaGraph) -> Iterator[Entry]:
             for f in reader.fields([(kind.at, kind.end)], place):
                 if f.number != 1 or f.wire != LEN:
                     continue
+                parsed = None
                 if kind.number == NODE_LIST:
                     here = f"{place}.node_list.value[{n}]"
                     names = [(reader.text(f, here), False)]
@@ -127,8 +131,27 @@ def entries(graph: MetaGraph) -> Iterator[Entry]:
                     here = f"{place}.bytes_list.value[{n}]"
                     parsed = reader.parse(str(message), [(f.at, f.end)], here)
                     names = list(_NAMES[str(message)](parsed))
-                yield Entry(name, here, f, within, names)
+                yield Entry(name, here, f, within, names, parsed)
                 n += 1
+
+
+def saved_variables(graph: MetaGraph) -> set[bytes] | None:
+    """The keys that v1 restores for a meta graph without a saver: those of its variables.
+
+    None where their collection is of another kind than today's, and does not tell.
+    Source: tensorflow/python/training/saver.py _create_saver_from_imported_meta_graph,
+    saving/saveable_object_util.py op_list_to_dict (2.21).
+    """
+    keys = set()
+    for entry in entries(graph):
+        if entry.collection != "variables":
+            continue
+        if entry.message is None:
+            return None
+        whole = entry.message.get(4, {}).get(1)  # of a slice, the variable that it is of
+        name = whole or entry.names[0][0].partition(":")[0]
+        keys.add(name.encode("utf-8", "surrogateescape"))
+    return keys
 
 
 def _variable(m: Message) -> Iterator[tuple[str, bool]]:

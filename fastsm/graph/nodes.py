@@ -240,6 +240,15 @@ class Graph:
             if op in ids:
                 yield self._node(start, length, op)
 
+    def owners(self, ops: Iterable[bytes]) -> list[int]:
+        """Where there are nodes of these ops: 0 the main graph, i + 1 function i."""
+        wanted = set(ops)
+        ids = {i for i, name in enumerate(self._names) if name in wanted}
+        if not ids:
+            return []
+        rows = iter_unpack("=QQIIII", memoryview(self._index).cast("B"))
+        return sorted({row[5] for row in rows if row[4] in ids})
+
     def taken(self, names: Iterable[bytes]) -> set[bytes]:
         """Those nodes of the main graph that some node of it takes an output of."""
         wanted = set(names)

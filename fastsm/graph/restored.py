@@ -9,6 +9,7 @@ tensorflow/python/checkpoint/functional_saver.py (2.21).
 from __future__ import annotations
 
 from ..errors import FormatError
+from .collections import saved_variables
 from .nodes import CALLS, Graph, node_of, output_of
 
 TYPE_CHECKING = False
@@ -82,6 +83,41 @@ def restored_keys(graphs: Iterable[MetaGraph]) -> set[bytes] | None:
             return None
         keys.update(key for key, _, _ in found.wanted)
     return keys
+
+
+#: Ops that read a checkpoint as well, and are not looked into.
+_OLD_READERS = (b"Restore", b"RestoreSlice", b"LoadAndRemapMatrix")
+
+
+def needed_keys(graph: MetaGraph) -> tuple[set[bytes], str]:
+    """Every key that a session could restore for a meta graph, by whichever op: what has to
+    stay in the checkpoint for it.
+
+    Returns:
+        The keys, and "". Or some of them, and why they may not be all.
+    """
+    keys: set[bytes] = set()
+    try:
+        nodes = Graph(graph)
+        if nodes.owners(_OLD_READERS):
+            return keys, f"{graph.place} has an op that reads checkpoints in an old way"
+        found = Restored()
+        for owner in nodes.owners([b"RestoreV2"]):
+            _find(found, nodes, owner, None)
+            if not found.is_all:
+                return keys, f"{graph.place} restores keys that it does not name as constants"
+        keys.update(key for key, _, _ in found.wanted)
+        saver = graph.saver
+        if saver is not None and saver.restore_op:
+            if not restored(graph, nodes).is_all:
+                return keys, f"{graph.place} does not tell what its saver restores"
+            return keys, ""
+        listed = saved_variables(graph)
+    except FormatError as e:
+        return keys, f"{graph.place} is damaged: {e.problem}"
+    if listed is None:
+        return keys, f"{graph.place} has no saver, and its variables are listed as of old"
+    return keys | listed, ""
 
 
 def _find(found: Restored, nodes: Graph, owner: int, prefix: bytes | None) -> None:

@@ -101,7 +101,7 @@ def call(edit: Edit, item: Mapping[str, Any], where: str) -> None:
     args: list[Any] = []
     for name, p in takes.items():
         if p.kind is p.VAR_POSITIONAL:
-            args = _strings(given.pop(name, []), f"{where}.{name}")
+            args = _listed(given.pop(name, []), p.annotation, f"{where}.{name}")
     for name, value in given.items():
         if name not in takes:
             problem = f"{where}: {verb} takes no {printable(str(name))!r}"
@@ -116,10 +116,14 @@ def call(edit: Edit, item: Mapping[str, Any], where: str) -> None:
     method(*positional, *args, **given)
 
 
-def _strings(value: Any, where: str) -> list[str]:
-    if isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return value
-    raise UsageError("", f"{where} is not a list of strings")
+def _listed(value: Any, annotation: str, where: str) -> list[Any]:
+    """The values of a parameter that takes any number."""
+    if not isinstance(value, list):
+        raise UsageError("", f"{where} is not a list")
+    for i, item in enumerate(value):
+        if not _fits(item, annotation):
+            raise UsageError("", f"{where}[{i}] is not {KINDS[annotation]}")
+    return value
 
 
 def _fits(value: Any, annotation: str) -> bool:

@@ -216,6 +216,20 @@ class Edit:
         self._must_say_where()
         self._add(replace_asset(self._open, name, file))
 
+    def remove_meta_graph(self, *tag_sets: Tags, all_meta_graphs: bool = False) -> None:
+        """Take meta graphs out: see `fastsm.remove_meta_graph`."""
+        from ..edits.meta_graphs import remove_meta_graph
+
+        self._must_say_where()
+        self._add(remove_meta_graph(self._open, *tag_sets, all_meta_graphs=all_meta_graphs))
+
+    def extract_meta_graph(self, tags: Tags) -> None:
+        """Take all meta graphs out but one: see `fastsm.extract_meta_graph`."""
+        from ..edits.meta_graphs import extract_meta_graph
+
+        self._must_say_where()
+        self._add(extract_meta_graph(self._open, tags))
+
     def clear_devices(self, *, tags: Tags | None = None) -> None:
         """No node and no variable on a device of its own: see `fastsm.clear_devices`."""
         from ..edits.devices import clear_devices
