@@ -73,12 +73,16 @@ def check_true(path: Path, survey: Survey) -> None:
 
 def renamed(survey: Survey, names: Mapping[str, str]) -> dict[Any, Any]:
     """What loaders make of a model, its signatures called as ``names`` calls them."""
+
+    def ran(made: Mapping[str, Any]) -> dict[str, Any]:
+        # Of several variables that are not there, another is met first each time.
+        return {
+            names.get(key, key): rows.partition(":")[0] if isinstance(rows, str) else rows
+            for key, rows in made.items()
+        }
+
     return {
-        where: (
-            loaded.error,
-            {names.get(key, key): rows for key, rows in loaded.signatures.items()},
-            dict(loaded.methods),
-        )
+        where: (loaded.error, ran(loaded.signatures), dict(loaded.methods))
         for where, loaded in survey.graphs.items()
     }
 
