@@ -248,6 +248,23 @@ def clear_nodes_of(saved_model: Any) -> None:
                 node.device = ""
 
 
+def test_a_stale_hash_that_does_not_see_it_stays_stale(
+    model_copy: ModelFactory, oracle: Oracle
+) -> None:
+    """Of nodes the fingerprint has a hash over the first meta graph's own."""
+    path = model_copy("two_meta_graphs_v2")
+    hashes = oracle.fingerprint(path)
+    false = (hashes[0], 7, *hashes[2:5])
+    fields = b"".join(integer(i + 1, value) for i, value in enumerate(false))
+    (path / "fingerprint.pb").write_bytes(fields + delimited(6, integer(1, 4)))
+    fastsm.clear_devices(path, tags={"serve", "copy"}, in_place=True, sync=False)
+    stored = oracle.stored_fingerprint(path)
+    assert stored.graph_def_program_hash == 7
+    assert stored.saved_model_checksum == oracle.fingerprint(path).saved_model_checksum
+    fastsm.clear_devices(path, in_place=True, sync=False)
+    assert oracle.stored_fingerprint(path)[:5] == oracle.fingerprint(path)[:5]
+
+
 # -- odd models --
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -321,3 +322,20 @@ def test_the_only_way_to_a_variable_does_not_go(model_copy: ModelFactory) -> Non
     assert left.key == "w/Nowher"
     with pytest.raises(fastsm.RefusedError, match="as there is no saver, w:0 is restored"):
         mend(path)
+
+
+def test_many_collections_are_mended_in_time(tagger: Path) -> None:
+    original = (tagger / "saved_model.pb").read_bytes()
+    with fastsm.open(tagger) as model:
+        assert isinstance(model, SavedModel)
+        field = model.meta_graphs[0].field
+        rewrite = Rewrite(model.reader.source)
+        many = b"".join(entry(4, f"mine {i}", node_list("gone")) for i in range(20_000))
+        rewrite.replace(field.end, field.end, many, [(field.length_at, field.at, field.end)])
+        new = rewrite.source()
+        data = new.read(0, new.size)
+    (tagger / "saved_model.pb").write_bytes(data)
+    began = time.process_time()
+    assert mend(tagger).changed
+    assert time.process_time() - began < 20
+    assert (tagger / "saved_model.pb").read_bytes() == original

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -564,3 +565,26 @@ def test_all_loaders_are_asked(model: ModelFactory, oracle: Oracle) -> None:
     assert {key[0] for key, value in computed.items() if isinstance(value, dict)} == set(LOADERS)
     with pytest.raises(TensorFlowFailed):
         oracle.run(model("train_and_serve_ref"), "v1", ["nope"])
+
+
+def test_functions_that_restore_are_looked_at_in_time(model_copy: ModelFactory) -> None:
+    """Of ten thousand each is looked into once."""
+    path = model_copy("train_and_serve_ref")
+    train, _ = spans(path)
+    constants = strings("keys", "w") + strings("slices", "")
+    body = _nodes(constants + node("r", "RestoreV2", "p", "keys", "slices"))
+    inside = b"".join(delimited(3, n) for n in body)
+    library = b"".join(
+        delimited(1, delimited(1, delimited(1, f"f{i}")), inside) for i in range(10_000)
+    )
+    graph = restoring("odd", nodes=delimited(2, library) + WITH_CONSTANTS)
+    (path / "saved_model.pb").write_bytes(train + graph)
+    began = time.process_time()
+    fastsm.extract_meta_graph(path, "odd", in_place=True, sync=False)
+    assert time.process_time() - began < 10
+    assert keys(path) == {"w"}
+
+
+def _nodes(graph: bytes) -> list[bytes]:
+    fields = _core.scan(_source(graph), [(0, len(graph))])
+    return [graph[f.at : f.end] for f in fields]

@@ -57,23 +57,18 @@ def _remove(rewrite: Rewrite, graph: MetaGraph) -> list[Entry]:
     sizes: dict[str, int] = {}
     for entry in entries(graph):
         sizes[entry.collection] = sizes.get(entry.collection, 0) + 1
-    for name, those in gone.items():
-        if len(those) == sizes[name]:
-            _remove_collection(rewrite, graph, name)
-            continue
-        for entry in those:
+    for entry in (e for those in gone.values() for e in those):
+        if len(gone[entry.collection]) < sizes[entry.collection]:
             rewrite.replace(entry.field.start, entry.field.end, b"", enclosing(*entry.within))
+    # Of a collection that is there twice the last counts, and the first must not come back.
+    for f in graph.fields if gone else ():
+        if f.number == COLLECTION and f.wire == LEN:
+            key = last(graph.reader.fields([(f.at, f.end)], graph.place), 1)
+            name = graph.reader.text(key, graph.place) if key else ""
+            if name in gone and len(gone[name]) == sizes[name]:
+                rewrite.replace(f.start, f.end, b"", enclosing(graph.field))
     return kept
 
 
 def _variables(graph: MetaGraph) -> set[bytes]:
     return {node_of(e.names[0][0].encode()) for e in entries(graph) if e.is_variable}
-
-
-def _remove_collection(rewrite: Rewrite, graph: MetaGraph, name: str) -> None:
-    """Cut a collection out, also where the file has it twice and the last counts."""
-    for f in graph.fields:
-        if f.number == COLLECTION and f.wire == LEN:
-            key = last(graph.reader.fields([(f.at, f.end)], graph.place), 1)
-            if (graph.reader.text(key, graph.place) if key else "") == name:
-                rewrite.replace(f.start, f.end, b"", enclosing(graph.field))

@@ -50,12 +50,13 @@ def clear_devices(draft: Draft, *, tags: str | Iterable[str] | None = None) -> D
         graphs = draft.choose(tags, False, lambda graph: True, "devices")
     rewrite = draft.rewrite()
     counts: dict[str, int] = {}
-    in_main = 0
+    hashed = False  # whether graph_def_program_hash sees it: of the first graph's own nodes
     for graph in graphs:
-        in_main += _clear_nodes(rewrite, graph, counts)
+        n_main = _clear_nodes(rewrite, graph, counts)
+        hashed = hashed or (graph.index == 0 and n_main > 0)
         _clear_objects(rewrite, graph, counts)
     if counts:
-        draft.put(rewrite, [PROGRAM] if in_main else [])
+        draft.put(rewrite, [PROGRAM] if hashed else [])
     arguments = {} if tags is None else {"tags": sorted(as_tag_set(tags))}
     return Done(
         "clear-devices", arguments, _words(counts), {"devices": counts}, {"devices": {}},
@@ -97,12 +98,14 @@ def _clear_nodes(rewrite: Rewrite, graph: MetaGraph, counts: dict[str, int]) -> 
 def _clear_objects(rewrite: Rewrite, graph: MetaGraph, counts: dict[str, int]) -> None:
     """Cut out where the model's variables and resources were when they were saved."""
     numbers = {"variable": _VARIABLE, "resource": _RESOURCE}
-    around = [f for f in graph.fields if f.number == _OBJECTS and f.wire == LEN]
+    around = iter([f for f in graph.fields if f.number == _OBJECTS and f.wire == LEN])
+    outer: Field | None = None
     for node in graph.objects or ():
         if node.kind not in numbers:
             continue
         whole = node.field
-        outer = next(f for f in around if f.at <= whole.start < f.end)
+        while outer is None or whole.start >= outer.end:
+            outer = next(around)
         for f in node.fields:
             if f.number == numbers[node.kind] and f.wire == LEN:
                 within = [graph.field, outer, whole, f]

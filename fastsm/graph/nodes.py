@@ -151,6 +151,7 @@ class Graph:
         self._index = graph.node_index(2)
         self._names = self._index.names()
         self._place = f"{graph.place}.graph_def"
+        self._ids = {name: i for i, name in enumerate(self._names)}
         self._functions: list[tuple[bytes, int, int, int, int]] | None = None
         self._owners: dict[bytes, int] | None = None
 
@@ -234,16 +235,14 @@ class Graph:
 
     def with_ops(self, ops: Iterable[bytes], owner: int = 0) -> Iterator[Node]:
         """The nodes of these ops, in file order."""
-        wanted = set(ops)
-        ids = {i for i, name in enumerate(self._names) if name in wanted}
-        for start, _, length, _, op, _ in self._rows(owner):
+        ids = {self._ids[op] for op in ops if op in self._ids}
+        for start, _, length, _, op, _ in self._rows(owner) if ids else ():
             if op in ids:
                 yield self._node(start, length, op)
 
     def owners(self, ops: Iterable[bytes]) -> list[int]:
         """Where there are nodes of these ops: 0 the main graph, i + 1 function i."""
-        wanted = set(ops)
-        ids = {i for i, name in enumerate(self._names) if name in wanted}
+        ids = {self._ids[op] for op in ops if op in self._ids}
         if not ids:
             return []
         rows = iter_unpack("=QQIIII", memoryview(self._index).cast("B"))
