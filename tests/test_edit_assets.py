@@ -240,6 +240,14 @@ def test_edits_compose(tagger: Path, tmp_path: Path) -> None:
     assert contents(tagger) == before
 
 
+def test_undo_takes_the_new_folders_along(tagger: Path, tmp_path: Path) -> None:
+    before = sorted(tagger.rglob("*"))
+    fastsm.rename_asset(tagger, "vocabulary.txt", "x/y/z", backup=tmp_path / "b", sync=False)
+    assert (tagger / "assets" / "x" / "y").is_dir()
+    fastsm.undo(tagger, tmp_path / "b", sync=False)
+    assert sorted(tagger.rglob("*")) == before
+
+
 def test_a_rename_and_back_in_one_go_writes_nothing(tagger: Path) -> None:
     before = stats(tagger)
     with fastsm.edit(tagger) as e:
