@@ -18,31 +18,39 @@ if TYPE_CHECKING:
     #: A verb's option: its flags or its name, and what argparse needs to know of it.
     Option = tuple[tuple[str, ...], dict[str, Any]]
 
-#: Verb -> the module in this folder, and one line of help.
-VERBS = {
-    "show": ("show", "what is in a model: meta graphs, tags, signatures, files"),
-    "variables": ("variables", "the tensors of a model or a checkpoint, or the values of one"),
-    "assets": ("assets", "the files that a model takes along: who reads them, what is missing"),
-    "verify": ("verify", "whether it is what was saved: checksums, and what must agree"),
-    "retag": ("retag", "change the tag set by which loaders find a meta graph"),
-    "rename-input": ("rename_input", "another name for an input of a signature"),
-    "rename-output": ("rename_output", "another name for an output of a signature"),
-    "edit": ("edit", "several edits as one, from a file of JSON"),
-    "rename-asset": ("rename_asset", "give a file of assets/ another name"),
-    "replace-asset": ("replace_asset", "let a file of assets/ have another content"),
-    "remove-meta-graph": ("remove_meta_graph", "take meta graphs out, and what none else needs"),
-    "extract-meta-graph": ("extract_meta_graph", "keep one meta graph, and what it needs"),
-    "clear-devices": ("clear_devices", "let loaders place nodes and variables where they like"),
-    "rename-signature": ("rename_signature", "give a signature another key, for every loader"),
-    "copy-signature": ("copy_signature", "let a signature be found by a second key, too"),
-    "remove-signature": ("remove_signature", "take signatures out, for every loader"),
-    "set-method-name": ("set_method_name", "the method by which TF Serving takes requests"),
-    "add-signature": ("add_signature", "a signature for tensors of the graph"),
-    "dedupe": ("dedupe", "let variables that are stored twice share their bytes"),
-    "repair": ("repair", "mend what verify finds, where nothing is lost by it"),
-    "export-weights": ("export_weights", "write the variables into an npz or safetensors file"),
-    "undo": ("undo", "put back the bytes that an edit kept with --backup"),
+#: Verb -> one line of help, by what the verbs are for. The module of a verb is the file of
+#: its name in this folder.
+GROUPS = {
+    "look": {
+        "show": "what is in a model: meta graphs, tags, signatures, files",
+        "variables": "the tensors of a model or a checkpoint, or the values of one",
+        "assets": "the files that a model takes along: who reads them, what is missing",
+        "verify": "whether it is what was saved: checksums, and what must agree",
+    },
+    "edit": {
+        "retag": "change the tag set by which loaders find a meta graph",
+        "rename-signature": "give a signature another key, for every loader",
+        "copy-signature": "let a signature be found by a second key, too",
+        "remove-signature": "take signatures out, for every loader",
+        "add-signature": "a signature for tensors of the graph",
+        "rename-input": "another name for an input of a signature",
+        "rename-output": "another name for an output of a signature",
+        "set-method-name": "the method by which TF Serving takes requests",
+        "rename-asset": "give a file of assets/ another name",
+        "replace-asset": "let a file of assets/ have another content",
+        "remove-meta-graph": "take meta graphs out, and what none else needs",
+        "extract-meta-graph": "keep one meta graph, and what it needs",
+        "clear-devices": "let loaders place nodes and variables where they like",
+        "dedupe": "let variables that are stored twice share their bytes",
+        "repair": "mend what verify finds, where nothing is lost by it",
+        "edit": "several edits as one, from a file of JSON",
+        "undo": "put back the bytes that an edit kept with --backup",
+    },
+    "take out": {
+        "export-weights": "write the variables into an npz or safetensors file",
+    },
 }
+VERBS = {verb: text for group in GROUPS.values() for verb, text in group.items()}
 
 #: What every verb takes.
 COMMON: list[Option] = [
@@ -147,7 +155,7 @@ def _module(verb: str) -> ModuleType:
         close = difflib.get_close_matches(verb, VERBS, 1)
         hint = f"Did you mean fastsm {close[0]}?" if close else f"It has: {', '.join(VERBS)}"
         raise UsageError("", f"there is no verb {printable(verb)!r}", hint=hint)
-    name = f"fastsm.cli.{VERBS[verb][0]}"
+    name = f"fastsm.cli.{verb.replace('-', '_')}"
     __import__(name)
     return sys.modules[name]
 
@@ -242,10 +250,11 @@ def _help() -> str:
         "usage: fastsm VERB PATH ...",
         "",
         "Open, inspect, check and edit TensorFlow SavedModels, without TensorFlow.",
-        "",
     ]
     width = max(map(len, VERBS)) + 2
-    lines += [f"  {verb:<{width}}{text}" for verb, (_, text) in VERBS.items()]
+    for group, verbs in GROUPS.items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {verb:<{width}}{text}" for verb, text in verbs.items()]
     lines += [
         "",
         "fastsm VERB --help tells more. Example: fastsm show export/1",

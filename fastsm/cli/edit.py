@@ -1,10 +1,11 @@
 """Several edits of a model as one: all of them are done, or none. Each sees what those
 before it did.
 
-PLAN is a file of JSON, or - for stdin: {"edits": [{"verb": "retag", "old": "serve", "new":
-["serve", "gpu"]}, ...]}. A verb takes what its Python method takes, by the same names; what
---json prints as "edits" is such a list. Edits that can be taken back are done in place
-unless --out says where; with one that drops something, --out or --in-place is needed."""
+PLAN is a file of JSON, or - for stdin, with a list of edits:
+{"edits": [{"verb": "retag", "old": "serve", "new": ["serve", "gpu"]}, ...]}. A verb
+takes what its Python method takes, by the same names; what --json prints as "edits" is
+such a list. Edits that can be taken back are done in place unless --out says where; with
+one that drops something, --out or --in-place is needed."""
 
 from __future__ import annotations
 

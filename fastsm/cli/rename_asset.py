@@ -1,8 +1,9 @@
 """Give a file of assets/ another name, in every meta graph that lists it. In place unless
 --out says where; the file and what names it change at once.
 
-OLD and NEW are relative to assets/, and NEW may have folders in it. Where the file of OLD
-is not there, or OLD leads out of assets/, only its name changes, to that of a file that is."""
+OLD and NEW are relative to assets/, and NEW may have folders in it. Where the file of
+OLD is not there, or OLD leads out of assets/, only its name changes, to that of a file
+that is."""
 
 from __future__ import annotations
 
