@@ -4,8 +4,8 @@ before it did.
 PLAN is a file of JSON, or - for stdin, with a list of edits:
 {"edits": [{"verb": "retag", "old": "serve", "new": ["serve", "gpu"]}, ...]}. A verb
 takes what its Python method takes, by the same names; what --json prints as "edits" is
-such a list. Edits that can be taken back are done in place unless --out says where; with
-one that drops something, --out or --in-place is needed."""
+such a list. Edits that can be taken back are done in place unless --out says where;
+with one that drops something, --out or --in-place is needed."""
 
 from __future__ import annotations
 
