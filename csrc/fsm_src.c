@@ -72,8 +72,68 @@ static fsm_status read_file(int fd, uint64_t origin, uint8_t *to, size_t n,
   return FSM_OK;
 }
 
+/* Short pieces of one file that lie close together, as edits of a graph's nodes leave
+ * them by the million, are read in one go: so many bytes of the file, gaps among them. */
+#define TOGETHER ((size_t)16 << 10)
+
+typedef struct {
+  int64_t fd;
+  uint64_t start; /* in the file */
+  size_t n;
+  uint8_t bytes[TOGETHER];
+} stretch;
+
+/* Where the last piece ends that is worth reading with piece i, of which [from, end) is
+ * wanted, and `more` bytes behind that. */
+static uint64_t end_of_stretch(const fsm_src *src, size_t i, uint64_t from, uint64_t end,
+                               size_t more) {
+  int64_t fd = src->pieces[i].fd;
+  while (more && ++i < src->n_pieces) {
+    const fsm_piece *p = &src->pieces[i];
+    size_t take = more < p->length ? more : (size_t)p->length;
+    if (p->fd == fd) {
+      if (p->origin < end || p->origin - from > TOGETHER || take > TOGETHER - (p->origin - from))
+        break;
+      end = p->origin + take;
+    } else if (p->fd != FSM_PATCH) {
+      break;
+    }
+    more -= take;
+  }
+  return end;
+}
+
+/* Read n bytes of piece i from `origin` of its file on. A stretch that cannot be read whole
+ * is not used: what is wrong is told of the piece itself. */
+static fsm_status read_piece(const fsm_src *src, size_t i, uint64_t origin, uint8_t *to,
+                             size_t n, size_t more, uint64_t offset, stretch *around,
+                             fsm_error *e) {
+  int64_t fd = src->pieces[i].fd;
+  if (n <= TOGETHER / 2) {
+    bool is_in = around->n && around->fd == fd && origin >= around->start &&
+                 origin - around->start <= around->n &&
+                 n <= around->n - (size_t)(origin - around->start);
+    if (!is_in && more) {
+      uint64_t end = end_of_stretch(src, i, origin, origin + n, more);
+      fsm_error ignored;
+      size_t all = (size_t)(end - origin);
+      is_in = all > n && !read_file((int)fd, origin, around->bytes, all, offset, &ignored);
+      around->fd = fd;
+      around->start = origin;
+      around->n = is_in ? all : 0;
+    }
+    if (is_in) {
+      memcpy(to, around->bytes + (origin - around->start), n);
+      return FSM_OK;
+    }
+  }
+  return read_file((int)fd, origin, to, n, offset, e);
+}
+
 static fsm_status read_pieces(const fsm_src *src, uint64_t offset, uint8_t *to, size_t n,
                               fsm_error *e) {
+  stretch around;
+  around.n = 0;
   for (size_t i = n ? piece_at(src, offset) : 0; n > 0; i++) {
     const fsm_piece *p = &src->pieces[i];
     uint64_t skip = offset - p->start;
@@ -83,7 +143,8 @@ static fsm_status read_pieces(const fsm_src *src, uint64_t offset, uint8_t *to, 
     if (p->fd == FSM_PATCH) {
       memcpy(to, src->patch + p->origin + skip, take);
     } else {
-      fsm_status s = read_file((int)p->fd, p->origin + skip, to, take, offset, e);
+      fsm_status s =
+          read_piece(src, i, p->origin + skip, to, take, n - take, offset, &around, e);
       if (s)
         return s;
     }
