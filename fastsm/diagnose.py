@@ -145,7 +145,11 @@ def truncated(reader: Reader, error: CoreError) -> FormatError | None:
     head = source.read(error.offset, min(11, source.size - error.offset))
     if head[0] != 2 << 3 | 2:  # meta_graphs; the rest of SavedModel is one number
         return None
-    place, need = f"meta_graphs[{_core.count(source, [(0, error.offset)], 2)}]", error.need
+    try:
+        place = f"meta_graphs[{_core.count(source, [(0, error.offset)], 2)}]"
+    except CoreError:
+        return None  # it ends in a group
+    need = error.need
     payload = next((i + 1 for i in range(1, len(head)) if head[i] < 0x80), None)
     if payload is None:
         return None

@@ -236,7 +236,8 @@ def _remove_meta_graph(subject: Subject) -> Iterator[Case]:
     verb = "remove-meta-graph"
     if len(subject.model.meta_graphs) > 1:
         for name, graph in (("the first", subject.graphs[0]), ("the last", subject.graphs[-1])):
-            edit = {"verb": verb, "tag_sets": [",".join(sorted(graph.tag_set))]}
+            tags = sorted(graph.tag_set)
+            edit = {"verb": verb, "tag_sets": [tags], "all_meta_graphs": True}
             yield Case(f"{verb}, {name}", [edit])
 
 
@@ -249,7 +250,7 @@ def _extract_meta_graph(subject: Subject) -> Iterator[Case]:
 
 @of("clear-devices")
 def _clear_devices(subject: Subject) -> Iterator[Case]:
-    yield Case("clear-devices", [{"verb": "clear-devices", "all_meta_graphs": True}])
+    yield Case("clear-devices", [{"verb": "clear-devices"}])
 
 
 @of("dedupe")
@@ -370,8 +371,8 @@ class Expected:
     def replace_asset(self, name: str, file: str) -> None:
         """By the same content."""
 
-    def remove_meta_graph(self, tag_sets: list[str]) -> None:
-        gone = {frozenset(tags.split(",") if tags else []) for tags in tag_sets}
+    def remove_meta_graph(self, tag_sets: list[list[str]], **_: Any) -> None:
+        gone = set(map(frozenset, tag_sets))
         self.graphs = {of: loaded for of, loaded in self.graphs.items() if of[0] not in gone}
         self.n_graphs -= len(gone)
 
@@ -380,7 +381,7 @@ class Expected:
         self.graphs = {of: loaded for of, loaded in self.graphs.items() if of[0] == kept}
         self.n_graphs = 1
 
-    def clear_devices(self, **_: Any) -> None:
+    def clear_devices(self) -> None:
         """Placed elsewhere they compute the same."""
 
     def dedupe(self) -> None:

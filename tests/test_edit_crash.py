@@ -1,6 +1,6 @@
-"""Dedupe, repair and the rename of an asset, cut short at each call of the system: by an error,
-by a disk that stays broken, by a power cut. A reader finds the old model or the new one, and
-`undo` the old bytes."""
+"""Edits of several files, cut short at each call of the system: by an error, by a disk that
+stays broken, by a power cut. A reader finds the old model or the new one, `undo` the old bytes.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from .test_commit_crash import Tree, leftovers, tree
 from .test_odd_checkpoints import Entry, make
 from .test_repair import break_restarts
 from .test_verify_model import asset, hand_made, meta_graph, node
+from .wire import delimited, entry
 
 A, B = bytes(range(100)), bytes(range(100, 200))
 
@@ -48,6 +49,23 @@ def with_asset(path: Path) -> None:
     (path.parent / "m").rename(path)
     (path / "assets" / "old" / "words").write_bytes(A)
     shutil.copy(ROOT / "examples" / "ranker" / "1" / "fingerprint.pb", path)
+
+
+def of_two(path: Path) -> None:
+    """Meta graphs {train} and {serve}; an asset and one of two variables are of {train} alone."""
+    make(path, {b"a": Entry(A), b"b": Entry(B, offset=100)})
+    variable = delimited(1, delimited(1, "a:0"), delimited(2, "a"), delimited(3, "a:0"))
+    serve = meta_graph(entry(4, "variables", delimited(2, variable)), nodes=node("a", "Variable"))
+    listed = asset("c:0", "words")
+    train = delimited(2, delimited(1, delimited(4, "train")), listed)
+    (path / "saved_model.pb").write_bytes(train + serve)
+    (path / "assets").mkdir(exist_ok=True)
+    (path / "assets" / "words").write_bytes(A)
+
+
+def remove_meta_graph(path: Path, **options: object) -> None:
+    result = fastsm.remove_meta_graph(path, "train", **options)
+    assert result.what.endswith("and 1 variable and 1 asset that nothing else needs")
 
 
 def rename_asset(path: Path, **options: object) -> None:
@@ -97,6 +115,8 @@ class Edit:
 EDITS = {
     "dedupe": Edit(doubled, dedupe, out=False),
     "dedupe, out": Edit(doubled, dedupe, out=True),
+    "remove a meta graph": Edit(of_two, remove_meta_graph, out=False),
+    "remove a meta graph, out": Edit(of_two, remove_meta_graph, out=True),
     "rename an asset": Edit(with_asset, rename_asset, out=False),
     "rename an asset, out": Edit(with_asset, rename_asset, out=True),
     "repair": Edit(broken, repair, out=False),

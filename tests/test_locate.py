@@ -131,6 +131,7 @@ def test_truncated_names_the_field_and_the_bytes(ranker: Path, keep: float) -> N
     [
         (b"\x12", "needs 1 bytes where 0 are left (byte 1)"),
         (b"\x12\x05\x0a", "meta_graphs[0]"),
+        (b"\x13\x12\x7f", "needs 127 bytes where 0 are left (byte 1)"),  # in a group
         (b"\x0f", "of a wire type that protobuf has not (byte 0)"),
         (b"\x00\x01", "holds no protobuf field here (byte 0)"),
         (b"\x0c", "a group that does not begin or end (byte 0)"),
