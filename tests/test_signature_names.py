@@ -174,12 +174,17 @@ def test_there_and_back(name: str, model_copy: ModelFactory) -> None:
     _there_and_back(model_copy(name))
 
 
+def findings(path: Path) -> list[str]:
+    """What verify finds wrong, a false fingerprint or descriptions that disagree among it."""
+    return sorted(finding.id for finding in fastsm.verify(path).findings)
+
+
 def _there_and_back(path: Path) -> None:
     """Edit and inverse edit, also of many names at once, give the old bytes."""
     text = path / "saved_model.pbtxt"
     if fastsm.open(path).format == "pbtxt":  # written anew, in the protobuf library's layout
         text.write_bytes(to_text(to_binary(text.read_bytes(), str(text)), str(text)))
-    files = contents(path)
+    files, found = contents(path), findings(path)
     renames = list(moves(path))
     for i, (tags, key, side, old, new) in enumerate(renames):
         try:
@@ -189,6 +194,7 @@ def _there_and_back(path: Path) -> None:
             renames[i] = tags, key, side, old, LAST
             rename(path, side, key, old, LAST, tags=tags)
     assert (contents(path) != files) == bool(renames)
+    assert set(findings(path)) <= set(found)  # a checksum that was false is true now
     for tags, key, side, old, new in reversed(renames):
         graph = fastsm.open(path).meta_graph(tags)
         assert new in named(graph.signatures[key], side)
@@ -483,6 +489,19 @@ def test_refused(name: str, model_copy: ModelFactory) -> None:
     in_place = ("another name in signature_def", "another object of the function")
     if name not in in_place:  # nothing moves, so nothing has to be known
         rename(path, side, "mix", old, old + "_")
+
+
+def test_a_function_that_too_many_nodes_call(model_copy: ModelFactory) -> None:
+    """For each of them all nodes would be looked at."""
+    path = model_copy("sorted_names")
+
+    def more_calls(rewrite: Rewrite, graph: MetaGraph) -> None:
+        node = delimited(1, call(graph).data())
+        put(rewrite, of_graph(graph).inside(2, ""), node * 100)
+
+    crafted(path, more_calls)
+    with pytest.raises(fastsm.RefusedError, match="each of 101 nodes knows the function"):
+        rename(path, "output", "mix", "c", LAST)
 
 
 def test_damaged(model: ModelFactory) -> None:

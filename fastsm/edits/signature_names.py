@@ -101,7 +101,9 @@ def _rename(
     tracked = Tracked(draft)
     rewrite, touches = draft.rewrite(), set()
     for renaming in renamings:
-        touches |= renaming.into(rewrite, old, new, tracked)
+        seen = renaming.into(rewrite, old, new, tracked)
+        if renaming.held.graph.index == 0:
+            touches |= seen
         warnings += renaming.serving_warnings(old, new)
     put(draft, rewrite, touches, tracked, warnings)
     done.inverse = inverse(draft, held, key, verb, key, new, old)
@@ -152,7 +154,8 @@ class _Renaming:
         return names
 
     def into(self, rewrite: Rewrite, old: str, new: str, tracked: Tracked) -> set[int]:
-        """Make the splices; returns which hashes of the fingerprint see them."""
+        """Make the splices; returns which hashes of a fingerprint see them, were this the
+        first meta graph."""
         if new in self.names:
             raise RefusedError(
                 self._path,
@@ -253,33 +256,33 @@ class _Renaming:
             return False
         library = Library(self._graph)
         mine, theirs = library.find(wrapper.function), library.find(function)
-        if mine is None or theirs is None or library.calls(wrapper.function):
+        if mine is None or theirs is None or library.is_named(wrapper.function):
+            return False
+        users = (n for n in graph if function in n.concrete_function_names)
+        first, second = next(users, None), next(users, None)
+        if first is None or first.kind != "bare_concrete_function" or second is not None:
             return False
         copy = copy_of(wrapper, mine)
         copy.permute(self.side, copy.wrapper.rename(copy.rewrite, self.side, old, new))
         copy.rename_function(function)
-        made = copy.parts()
-        for node in graph:
-            if node.concrete_function_names != [function] or node.id == self._node_id:
-                continue
-            other = wrapper_of(self._graph, node)
-            if copy_of(other, theirs).parts() != made:
-                continue
-            where = tracked.find([self.held], self.key)
-            if where is not None:
-                edits = tracked.edits
-                mine_there = edits.known(where, self.key).node_id
-                twin = self._twin(tracked, where, node.id)
-                if twin is None or edits.payload(twin) != edits.payload(mine_there):
-                    return False
-                edits.point_child(where, self.key, twin)
-                edits.bury([mine_there])
-            self._objects.point_child(self.held.map_id, self.key, node.id)
-            self._objects.bury([self._node_id])
-            self._objects.into(rewrite)
-            library.remove(rewrite, wrapper.function)
-            return True
-        return False
+        if copy.parts() != copy_of(wrapper_of(self._graph, first), theirs).parts():
+            return False
+        changes = tracked.changes
+        where = tracked.find([self.held], self.key)
+        if where is not None:
+            edits = tracked.edits
+            mine_there = edits.known(where, self.key).node_id
+            twin = self._twin(tracked, where, first.id)
+            if twin is None or edits.payload(twin) != edits.payload(mine_there):
+                tracked.changes = changes
+                return False
+            edits.point_child(where, self.key, twin)
+            edits.bury([mine_there])
+        self._objects.point_child(self.held.map_id, self.key, first.id)
+        self._objects.bury([self._node_id])
+        self._objects.into(rewrite)
+        library.remove(rewrite, wrapper.function)
+        return True
 
     def _twin(self, tracked: Tracked, where: int, node_id: int) -> int | None:
         """The checkpoint's object for an object of the saved graph, by another signature."""

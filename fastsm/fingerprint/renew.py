@@ -5,8 +5,8 @@ from __future__ import annotations
 from .. import _core
 from .._core import delimited, number
 from ..errors import CoreError, FormatError, UnsupportedError
-from ..plan import Deferred
-from ..source import Reader, from_bytes
+from ..plan import Deferred, same
+from ..source import Reader, from_bytes, slices
 from . import (
     CHECKPOINT,
     CHECKSUM,
@@ -70,8 +70,8 @@ def renewed(
     found: dict[int, Callable[[Source], int]] = {}
     if source is not None and not stored.covers_graph_only:
         found[CHECKSUM] = checksum
-    elif new is not None and PROGRAM in touched:
-        # TensorFlow 2.11's hash of the graph does not see the rest.
+    elif old is not None and new is not None and not _same_graph(old, new):
+        # TensorFlow 2.11's hash of the graph, functions too, does not see the rest.
         found[CHECKSUM] = lambda _: graph_checksum(new)
     if old is not None and new is not None:
         found.update(_of_graph(stored, touched, old, new))
@@ -90,6 +90,12 @@ def renewed(
             return None, f"{NAME} cannot be made true ({problem}) and is removed"
 
     return Deferred(compute, source)
+
+
+def _same_graph(old: MetaGraph, new: MetaGraph) -> bool:
+    """Whether the graph and its functions kept their bytes; reads those that did not."""
+    a, b = (slices(g.reader.source, g.graph_spans) for g in (old, new))
+    return same(a, b)
 
 
 def _of_graph(

@@ -15,7 +15,7 @@ from .._core import delimited, number
 from ..errors import CoreError, FormatError, RefusedError
 from ..plan import enclosing
 from ..source import LEN, VARINT
-from ..text import printable
+from ..text import count, printable
 from ..views import RESERVED
 from .nested import Nested, of_graph
 from .nodes import CALLS, node_of, output_of
@@ -60,6 +60,9 @@ _KNOWN = frozenset(["Tin", "Tout", "_output_shapes", _READ_ONLY, "_collective_ma
 #: A number of more digits is not counted up: TensorFlow reads it as an int64.
 _DIGITS = 18
 
+#: All nodes are looked at for each node that calls a function; of a signature's there is one.
+_MAX_CALLS = 100
+
 _HINT = "A name that sorts where the old one does moves nothing."
 
 
@@ -71,8 +74,10 @@ class Library:
         self._reader = graph.reader
         self._path = graph.reader.path
         self._graph_def = of_graph(graph).inside(2, "graph_def")
+        self._library = self._graph_def.inside(_LIBRARY, "library")
         self._index = graph.node_index(2)
         self._functions = self._index.functions()
+        self._fields: dict[int, Pair] | None = None
 
     def find(self, name: str) -> Nested | None:
         """A FunctionDef by name; None where there is none, or several."""
@@ -109,9 +114,7 @@ class Library:
 
     def remove(self, rewrite: Rewrite, name: str) -> None:
         """Take the FunctionDef of this name out."""
-        at = self.function(name).spans[0][0]
-        library = self._graph_def.inside(_LIBRARY, "library")
-        field, around = next(p for p in library.holding(_FUNCTION) if p[0].at == at)
+        field, around = self._field(self.function(name).spans[0][0])
         rewrite.replace(field.start, field.end, b"", around)
 
     def permute(self, rewrite: Rewrite, name: str, side: str, order: Sequence[int]) -> bool:
@@ -157,6 +160,12 @@ class Library:
             self._renumber_signatures(rewrite, names, moved)
         return bool(names)
 
+    def is_named(self, name: str) -> bool:
+        """Whether any node or gradient names a function."""
+        return bool(self._rows(self._index.naming, name.encode())) or any(
+            name in (gradient.text(1), gradient.text(2)) for gradient in self._gradients()
+        )
+
     def calls(self, name: str) -> list[Call]:
         """The nodes that call a function.
 
@@ -164,17 +173,25 @@ class Library:
         arguments.
         """
         calls = []
-        for row in self._rows(self._index.naming, name.encode()):
+        rows = self._rows(self._index.naming, name.encode())
+        if len(rows) > _MAX_CALLS:
+            raise self._known_to(name, f"each of {count(len(rows))} nodes", self._graph_def.place)
+        for row in rows:
             call = self._call(row)
             if call.op not in CALLS or not call.calls_only(name):
                 raise self._known_to(name, f"the node {printable(call.name)}", call.node.place)
             calls.append(call)
-        library = self._graph_def.inside(_LIBRARY, "library")
-        for field in (_GRADIENT, _REGISTERED_GRADIENT):
-            for gradient in library.each(field, "gradient"):
-                if name in (gradient.text(1), gradient.text(2)):
-                    raise self._known_to(name, "a gradient", gradient.place)
+        for gradient in self._gradients():
+            if name in (gradient.text(1), gradient.text(2)):
+                raise self._known_to(name, "a gradient", gradient.place)
         return calls
+
+    def _gradients(self) -> list[Nested]:
+        return [
+            gradient
+            for field in (_GRADIENT, _REGISTERED_GRADIENT)
+            for gradient in self._library.each(field, "gradient")
+        ]
 
     # -- nodes --
 
@@ -208,12 +225,16 @@ class Library:
         """The main graph, or a function."""
         if not owner:
             return self._graph_def
-        name, at, end, _, _ = self._functions[owner - 1]
-        library = self._graph_def.inside(_LIBRARY, "library")
-        for pair in library.holding(_FUNCTION):
-            if pair[0].at == at:
-                return library.of([pair], f'function["{printable(name)}"]')
-        raise FormatError(self._path, "holds more functions than fastsm reads", offset=end)
+        name, at, _, _, _ = self._functions[owner - 1]
+        return self._library.of([self._field(at)], f'function["{printable(name)}"]')
+
+    def _field(self, at: int) -> Pair:
+        """The field of the function that begins at an offset."""
+        if self._fields is None:
+            self._fields = {pair[0].at: pair for pair in self._library.holding(_FUNCTION)}
+        if at not in self._fields:
+            raise FormatError(self._path, "holds more functions than fastsm edits", offset=at)
+        return self._fields[at]
 
     def _known_to(self, name: str, what: str, place: str) -> RefusedError:
         return RefusedError(

@@ -10,6 +10,8 @@ FunctionType.unpack_inputs, trace_type/default_types.py Dict (2.21).
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from .._core import delimited
 from ..errors import RefusedError
 from ..plan import Rewrite
@@ -218,7 +220,7 @@ class Wrapper:
         known = [size or 0 for size in sizes]
         if sum(known) > _MAX_TENSORS:
             raise self._refused(f"stands for {counted(sum(known), 'tensor')}", self.concrete)
-        starts = [sum(known[:i]) for i in range(len(known))]
+        starts = [0, *accumulate(known)]
         return [starts[i] + k for i in order for k in range(known[i])]
 
     # -- helpers --
