@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fastsm
 from fastsm import cli, errors
 from fastsm._core import delimited
 from fastsm.cli import COMMON, VERBS
@@ -182,6 +183,58 @@ def test_plain_spellings_need_no_argparse(words: list[str]) -> None:
     plain = cli.parse_plain(module, words[1:])
     assert plain is not None
     assert vars(plain) == vars(cli._parse(words[0], module, words[1:]))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("-x", "a"), ("--tags", "--force"), ("--", "-"), ("$HOME `id` !", "'\"\\ \n"), ("a b", ""),
+        ("\u00e9", "e\u0301"), ("--in-place", "$'"),
+    ],
+)  # fmt: skip
+def test_the_command_that_takes_back_can_be_pasted(here: Path, old: str, new: str) -> None:
+    before = (here / "ranker/saved_model.pb").read_bytes()
+    with fastsm.edit(here / "ranker") as e:
+        e.retag("serve", "-serve")
+        e.rename_signature("serving_default", old)
+        e.rename_signature(old, new)
+        e.copy_signature(new, "serving_default", tags="-serve")
+    assert e.result is not None
+    paste(e.result.undo)
+    assert (here / "ranker/saved_model.pb").read_bytes() == before
+
+
+def test_a_tag_set_in_the_command_that_takes_back_is_no_option(here: Path) -> None:
+    before = (here / "tagger/saved_model.pb").read_bytes()
+    with fastsm.edit(here / "tagger") as e:
+        e.retag("serve", "-serve")
+        e.rename_signature("serving_default", "-x", tags="-serve")
+        e.rename_signature("-x", "a")
+        e.rename_signature("a", "serving_default")
+    assert e.result is not None and e.result.undo is not None
+    assert "--tags=-serve" in e.result.undo
+    paste(e.result.undo)
+    assert (here / "tagger/saved_model.pb").read_bytes() == before
+
+
+def paste(line: str | None) -> None:
+    """Run a line that fastsm printed in a shell."""
+    assert line is not None
+    fastsm_here = f'fastsm() {{ "{sys.executable}" -m fastsm "$@"; }}; '
+    done = subprocess.run(
+        ["bash", "-c", fastsm_here + line], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, (line, done.stderr)
+
+
+def test_words_behind_two_dashes_are_names(run: Run, here: Path) -> None:
+    assert run("copy-signature", "ranker", "serving_default", "--", "-x").code == 0
+    assert run("rename-signature", "--quiet", "--", "ranker", "-x", "--json").code == 0
+    done = run("remove-signature", "ranker", "--in-place", "--", "--json", "-y")
+    assert done.code == 4 and 'no signature "-y"' in done.err
+    done = run("rename-signature", "ranker", "--", "-x", "-y", "-z")
+    assert done.code == 2 and "takes no argument" in done.err
 
 
 # -- errors ----------------------------------------------------------------------------

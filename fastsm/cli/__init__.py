@@ -230,19 +230,32 @@ def _parse(verb: str, module: ModuleType, words: list[str]) -> Arguments:
     for flags, how in [*module.OPTIONS, *COMMON]:
         known += parser.add_argument(*flags, **how).option_strings
     arguments = Arguments()
-    # Intermixed: a word that may be left out can still come behind an option.
-    _, unknown = parser.parse_known_intermixed_args(words, namespace=arguments)
+    # Intermixed: a word that may be left out can still come behind an option. That forgets
+    # what "--" is for, so the words behind it are marked with what none of them can hold.
+    n = words.index("--") if "--" in words else len(words)
+    marked = ["\0" + word for word in words[n + 1 :]]
+    _, unknown = parser.parse_known_intermixed_args(words[:n] + marked, namespace=arguments)
+    _unmark(vars(arguments))
     if unknown:
         import difflib
 
         from ..text import printable
 
-        word = printable(unknown[0])
+        word = printable(unknown[0].removeprefix("\0"))
         close = difflib.get_close_matches(word.partition("=")[0], known, 1, 0.75)
         meant = f"; did you mean {close[0]}?" if close else ""
-        what = "option" if word.startswith("-") else "argument"
+        what = "option" if unknown[0].startswith("-") else "argument"
         parser.error(f"fastsm {verb} takes no {what} {word}{meant}")
     return arguments
+
+
+def _unmark(values: dict[str, Any]) -> None:
+    """Take the marks off the words that stood behind "--"."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            values[name] = value.removeprefix("\0")
+        elif isinstance(value, list):
+            values[name] = [word.removeprefix("\0") for word in value]
 
 
 def _help() -> str:

@@ -44,10 +44,11 @@ if TYPE_CHECKING:
         progress: Callable[[int, int], object] | None
 
 
-#: Options that the command that takes an edit back may have; they come last.
-_OPTIONS = frozenset(
-    ["--tags", "--all-meta-graphs", "--force", "--input", "--output", "--method", "--in-place"]
-)
+#: How many names stand behind PATH in the commands that take edits back; options follow them.
+_NAMES = {
+    "retag": 2, "rename-asset": 2, "rename-signature": 2, "remove-signature": 1,
+    "set-method-name": 2, "rename-input": 3, "rename-output": 3,
+}  # fmt: skip
 
 
 class EditResult(Record):
@@ -456,8 +457,10 @@ def command(words: Sequence[str], path: str) -> str:
         words: The verb, what stands behind PATH, then options.
     """
     verb, *rest = words
-    n = next((i for i, word in enumerate(rest) if word in _OPTIONS), len(rest))
+    n = _NAMES[verb]
     names, options = [path, *rest[:n]], rest[n:]
+    if options[:1] == ["--tags"] and options[1].startswith("-"):
+        options = [f"--tags={options[1]}"]
     if any(name.startswith("-") for name in names):
         names, options = [*options, "--", *names], []
     return " ".join(["fastsm", verb, *map(shell, [*names, *options])])
