@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import fastsm
+from fastsm.pbtxt import to_text
 from fastsm.verbs.data import KINDS, verbs
 
 from .edits import stats
@@ -49,6 +50,35 @@ def test_an_edit_sees_those_before_it(ranker: Path) -> None:
         f"fastsm retag {ranker} tpu gpu,serve && fastsm retag {ranker} gpu,serve serve"
     )
     assert all(c.ok for c in fastsm.open(ranker).check_fingerprint())
+
+
+def as_text(path: Path) -> Path:
+    """The model with its saved_model.pb as text, after a comment that no writer keeps."""
+    text = to_text((path / "saved_model.pb").read_bytes(), "")
+    (path / "saved_model.pb").unlink()
+    (path / "saved_model.pbtxt").write_bytes(b"# made by hand\n" + text)
+    return path
+
+
+def test_a_fingerprint_beside_a_text_model_stays_true(ranker: Path) -> None:
+    as_text(ranker)
+    assert all(c.ok for c in fastsm.open(ranker).check_fingerprint())
+    with fastsm.edit(ranker, in_place=True, sync=False) as e:
+        e.rename_signature("rank", "order")
+        e.rename_input("order", "items", "things")
+    assert e.result is not None and "fingerprint.pb" in {c.name for c in e.result.changes}
+    assert all(c.ok for c in fastsm.open(ranker).check_fingerprint())
+
+
+def test_edits_that_cancel_each_other_leave_a_text_model_as_it_is(ranker: Path) -> None:
+    as_text(ranker)
+    before = (ranker / "saved_model.pbtxt").stat()
+    with fastsm.edit(ranker, sync=False) as e:
+        e.retag("serve", "x")
+        e.retag("x", "serve")
+    assert e.result is not None and not e.result.changed
+    after = (ranker / "saved_model.pbtxt").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_edits_of_pb_and_variables_are_one_commit(ranker: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ..errors import AmbiguousError, FormatError, MissingError, RefusedError
 from ..fingerprint import NAME as FINGERPRINT
 from ..fingerprint.renew import renewed
 from ..locate import CHUNKED
-from ..plan import Plan, Rewrite
+from ..plan import Plan, Rewrite, same
 from ..source import File, Reader, Source, from_bytes
 from ..text import Record, printable, tag_set
 from ..views import as_tag_set, meta_graphs
@@ -344,10 +344,13 @@ class Draft:
         if self._located.format == "pbtxt":
             from ..pbtxt import to_text
 
-            text = to_text(source.read(0, source.size), self.reader.path)
-            self.plan.write(name, from_bytes(text))
-            return None  # TensorFlow makes no fingerprint of a .pbtxt
-        self.plan.write(name, source)
+            # Whole, and not as it was spelled: only where there is something to tell.
+            if not same(source, self._first.source):
+                text = to_text(source.read(0, source.size), self.reader.path)
+                self.plan.write(name, from_bytes(text))
+        else:
+            self.plan.write(name, source)
+        # TensorFlow makes no fingerprint of a .pbtxt; one that is there is of its binary form.
         return source if name in self.plan.writes else None
 
     def _write_fingerprint(self, source: Source | None, index: Source | None) -> None:
