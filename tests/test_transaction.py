@@ -210,3 +210,20 @@ def test_data_that_is_no_edit_is_refused(ranker: Path, edits: Any, message: str)
     with pytest.raises(fastsm.UsageError, match=message), fastsm.edit(ranker, in_place=True) as e:
         e.apply(edits)
     assert contents(ranker) == before
+
+
+def test_an_edit_of_the_second_meta_graph_renews_no_hash_of_the_first(tagger: Path) -> None:
+    from .wire import integer
+
+    fingerprint = tagger / "fingerprint.pb"
+    fingerprint.write_bytes(b"".join(integer(n, 7) for n in range(1, 6)) + b"\x32\x02\x08\x04")
+    with fastsm.edit(tagger, sync=False) as e:
+        e.rename_signature("serving_default", "tag", tags="serve")
+    assert {c.name for c in fastsm.open(tagger).check_fingerprint() if c.ok} == {
+        "saved_model_checksum"
+    }
+    with fastsm.edit(tagger, sync=False) as e:
+        e.rename_signature("serving_default", "tag", tags="train")
+    assert {c.name for c in fastsm.open(tagger).check_fingerprint() if c.ok} == {
+        "saved_model_checksum", "signature_def_hash",
+    }  # fmt: skip

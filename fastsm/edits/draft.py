@@ -89,7 +89,7 @@ class Draft:
         reader: Its saved_model.pb by now.
         plan: What becomes of its files; complete after `finish`.
         touched: Which hashes of its fingerprint the edits can be seen in, but for the
-            checksum of the whole.
+            checksum of the whole; if they are edits of the first meta graph.
     """
 
     def __init__(self, path: str, located: Located, reader: Reader) -> None:

@@ -101,9 +101,7 @@ def _rename(
     tracked = Tracked(draft)
     rewrite, touches = draft.rewrite(), set()
     for renaming in renamings:
-        seen = renaming.into(rewrite, old, new, tracked)
-        if renaming.held.graph.index == 0:
-            touches |= seen
+        touches |= renaming.into(rewrite, old, new, tracked)
         warnings += renaming.serving_warnings(old, new)
     put(draft, rewrite, touches, tracked, warnings)
     done.inverse = inverse(draft, held, key, verb, key, new, old)

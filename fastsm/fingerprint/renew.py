@@ -6,7 +6,7 @@ from .. import _core
 from .._core import delimited, number
 from ..errors import CoreError, FormatError, UnsupportedError
 from ..plan import Deferred, same
-from ..source import Reader, from_bytes, slices
+from ..source import Reader, from_bytes, merged, slices
 from . import (
     CHECKPOINT,
     CHECKSUM,
@@ -53,7 +53,7 @@ def renewed(
         file: fingerprint.pb as it is.
         source: What saved_model.pb becomes; None when it stays.
         index: What variables.index becomes; None when it stays.
-        touched: The hashes of the first meta graph that see the edit.
+        touched: The hashes that see the edit, if it is one of the first meta graph.
         old, new: That meta graph before and after, where there is one.
 
     Returns:
@@ -70,7 +70,7 @@ def renewed(
     found: dict[int, Callable[[Source], int]] = {}
     if source is not None and not stored.covers_graph_only:
         found[CHECKSUM] = checksum
-    elif old is not None and new is not None and not _same_graph(old, new):
+    elif old is not None and new is not None and not _kept(PROGRAM, old, new):
         # TensorFlow 2.11's hash of the graph, functions too, does not see the rest.
         found[CHECKSUM] = lambda _: graph_checksum(new)
     if old is not None and new is not None:
@@ -92,9 +92,13 @@ def renewed(
     return Deferred(compute, source)
 
 
-def _same_graph(old: MetaGraph, new: MetaGraph) -> bool:
-    """Whether the graph and its functions kept their bytes; reads those that did not."""
-    a, b = (slices(g.reader.source, g.graph_spans) for g in (old, new))
+#: The field of a meta graph that a hash is of: graph_def, signature_def, object_graph_def.
+_PARTS = {PROGRAM: 2, SIGNATURES: 5, OBJECTS: 7}
+
+
+def _kept(number: int, old: MetaGraph, new: MetaGraph) -> bool:
+    """Whether what a hash is of kept its bytes; reads those that did not."""
+    a, b = (slices(g.reader.source, merged(g.fields, _PARTS[number])) for g in (old, new))
     return same(a, b)
 
 
@@ -103,12 +107,13 @@ def _of_graph(
 ) -> dict[int, Callable[[Source], int]]:
     """The hashes of a meta graph that see an edit. One that the writer left out stays out."""
     found: dict[int, Callable[[Source], int]] = {}
-    if PROGRAM in touched and stored.hash(PROGRAM):
+    seen = {n for n in _PARTS if n in touched and not _kept(n, old, new)}
+    if PROGRAM in seen and stored.hash(PROGRAM):
         found[PROGRAM] = lambda _: program_hash(new)
-    if OBJECTS in touched and (stored.hash(OBJECTS) or not old.object_spans):
+    if OBJECTS in seen and (stored.hash(OBJECTS) or not old.object_spans):
         found[OBJECTS] = lambda _: objects_hash(new)
     before = stored.hash(SIGNATURES)
-    if SIGNATURES in touched and (before or not old.signature_spans):
+    if SIGNATURES in seen and (before or not old.signature_spans):
 
         def signatures(_: Source) -> int:
             # Before TensorFlow 2.14 the keys were left out, and nothing else tells.
