@@ -85,6 +85,14 @@ def path_of(folder: str, name: str) -> str:
     return os.path.join(folder, ASSETS, name)
 
 
+def real_path(folder: str, name: str) -> str | None:
+    """Where the file of a name that does not lead out lies, links followed; None: nothing is
+    there. To follow a path of thousands of folders takes long, and one that is not there may
+    have them."""
+    path = path_of(folder, name)
+    return os.path.realpath(path) if os.path.lexists(path) else None
+
+
 def linked_out(folder: str, name: str) -> str | None:
     """Where the file of a name leads through links, if that is out of the model."""
     real = os.path.realpath(path_of(folder, name))
@@ -122,11 +130,11 @@ def unused(folder: str, names: Iterable[str]) -> list[str]:
 
     What a used one leads to through links is used as well.
     """
-    used: set[str] = set()
+    used: set[str | None] = set()
     for name in set(names):
         used.update(meant(folder, name))
         if not leads_out(name):
-            used.add(os.path.realpath(path_of(folder, name)))
+            used.add(real_path(folder, name))
     below_here = os.path.realpath(os.path.join(folder, ASSETS))
     return [
         name for name in files(folder)

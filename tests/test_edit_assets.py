@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -635,3 +636,20 @@ def test_a_name_that_acts_on_a_terminal(
     shown = capsys.readouterr().out
     assert "\x1b" not in shown and "\u202e" not in shown
     assert "asset \\x1b[31mred -> x\\u202ey" in shown
+
+
+def test_names_of_thousands_of_folders_take_no_time(tmp_path: Path) -> None:
+    """No folder of such a path is there: none is looked for one by one."""
+    deep = ["a/" * 2000 + str(i) for i in range(1000)]
+    listed = b"".join(
+        delimited(6, delimited(1, delimited(1, "a:0")), delimited(2, name))
+        for name in [*deep, "kept.txt"]
+    )
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "kept.txt").write_text("x")
+    graph = delimited(1, delimited(4, "serve")) + delimited(2, b"") + listed
+    (tmp_path / "saved_model.pb").write_bytes(delimited(2, graph))
+    start = time.process_time()
+    fastsm.rename_asset(tmp_path, "kept.txt", "new.txt", force=True, sync=False)
+    fastsm.verify(tmp_path)
+    assert time.process_time() - start < 5

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from .._core import delimited
-from ..assets import ASSETS, leads_out, linked_out, meant, path_of, same_file
+from ..assets import ASSETS, leads_out, linked_out, meant, path_of, real_path, same_file
 from ..errors import CoreError, FormatError, InternalError, MissingError, RefusedError, UsageError
 from ..graph.nodes import Graph
 from ..graph.paths import OPENERS, takers
@@ -291,7 +291,7 @@ def _check_links(draft: Draft, old: str, others: list[Definition]) -> None:
         if leads_out(d.filename):
             leads = plain in meant(draft.folder, d.filename)
         else:
-            real = os.path.realpath(path_of(draft.folder, d.filename))
+            real = real_path(draft.folder, d.filename)
             leads = real == there and _file(d.filename) not in draft.plan.writes
         if leads:
             raise RefusedError(

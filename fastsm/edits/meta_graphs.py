@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from .. import _core
-from ..assets import ASSETS, meant, path_of
+from ..assets import ASSETS, meant, path_of, real_path
 from ..bundle import OBJECT_GRAPH_KEY
 from ..bundle.rewrite import BundleRewrite
 from ..errors import (
@@ -168,16 +168,13 @@ def _assets(
         named = {d.filename for graph in graphs for d in definitions(graph)}
         return {path for name in named for path in meant(draft.folder, name)}
 
-    def real(name: str) -> str:
-        return os.path.realpath(path_of(draft.folder, name))
-
     kept = names(left)
     alone = names(gone) - kept
-    used = {real(name) for name in kept}
+    used = {real_path(draft.folder, name) for name in kept} - {None}
     found = []
     for name in sorted(alone):
         path = f"{ASSETS}/{name}"
-        if real(name) in used or draft.file(path) is None:
+        if draft.file(path) is None or real_path(draft.folder, name) in used:
             continue
         if os.path.islink(path_of(draft.folder, name)):
             warnings.append(f"{printable(path)} is a link, which nothing needs: remove it yourself")
