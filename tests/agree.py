@@ -453,7 +453,7 @@ def _apart(old: dict[str, Tensor], new: Rows) -> str:
         return new
     if set(old) != set(new):
         return f"outputs {sorted(new)}, not {sorted(old)}"
-    return f"other values of {[alias for alias in old if old[alias] != new[alias]]}"
+    return f"other values of {sorted(alias for alias in old if old[alias] != new[alias])}"
 
 
 def n_ran(graphs: Mapping[Any, Loaded]) -> int:

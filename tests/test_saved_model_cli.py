@@ -55,7 +55,7 @@ EMPTY = {"no_meta_graphs"}
 OPEN_END = {"root_is_a_variable"}
 
 #: Models with a dict or named arguments: saved_model_cli's order is random [1].
-SHUFFLED = {"keras_multi", "python_values", "keyword_arguments"}
+SHUFFLED = {"keras_multi", "python_values", "keyword_arguments", "nested_outputs"}
 
 
 def ours(path: Path, **options: Any) -> str:
