@@ -208,8 +208,9 @@ def _run(
 ) -> dict[str, Row]:
     """Tensors are fed and fetched by the names of the SignatureDef."""
     feed = {}
-    for alias, info in signature.inputs.items():
-        feed.update(_feed(alias, info, maker))
+    # Of two that feed one tensor the last counts, whatever they are called now.
+    for alias in sorted(signature.inputs, key=lambda new: maker.aliases.get(new, new)):
+        feed.update(_feed(alias, signature.inputs[alias], maker))
     fetches = {}
     for alias, info in signature.outputs.items():
         names = _fetched(info)
