@@ -132,8 +132,11 @@ class Bundle:
         return self._there
 
     def stray_shards(self) -> list[str]:
-        """Files named as shards of this prefix in which no entry lies, sorted."""
-        used = {self.shard_name(i) for i in self.index.shards()}
+        """Files named as shards of this prefix in which no entry lies, sorted.
+
+        A checkpoint of no tensor has a shard all the same, with nothing in it.
+        """
+        used = {self.shard_name(i) for i in self.index.shards() or {0}}
         return [name for name in self._shard_files() if name not in used]
 
     # -- whether it is one to read --
