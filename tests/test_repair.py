@@ -170,3 +170,40 @@ def test_a_backup_takes_it_back(ranker: Path, tmp_path: Path) -> None:
     fastsm.repair(ranker, in_place=True, backup=tmp_path / "before", sync=False)
     fastsm.undo(ranker, tmp_path / "before", sync=False)
     assert contents(ranker) == before
+
+
+def test_a_link_that_leads_out_becomes_a_file_elsewhere(ranker: Path, tmp_path: Path) -> None:
+    shard = ranker / "variables" / "variables.data-00000-of-00001"
+    shard.rename(tmp_path / "blob")
+    shard.symlink_to(tmp_path / "blob")
+    before = contents(ranker)
+    with pytest.raises(fastsm.RefusedError, match="is a link out of the model") as e:
+        fastsm.repair(ranker, only="link-outside", in_place=True)
+    assert e.value.hint == "--out DIR writes a model of real files"
+    result = fastsm.repair(ranker, in_place=True)
+    assert not result.changed and "is a link out of the model" in " ".join(result.warnings)
+    assert shard.is_symlink()
+    result = fastsm.repair(ranker, only="link-outside", out=tmp_path / "out", sync=False)
+    assert (result.before, result.after) == ({"link-outside": 1}, {"link-outside": 0})
+    assert contents(tmp_path / "out") == before
+    assert "link-outside" not in ids(tmp_path / "out")
+
+
+def test_a_repair_that_fails_half_way_ends_the_edits(
+    ranker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_restarts(ranker)
+    before = contents(ranker)
+
+    def half(draft: Draft, found: Found) -> None:
+        draft.remove("fingerprint.pb")
+        raise fastsm.RefusedError("", "no more")
+
+    monkeypatch.setattr(MENDERS["restart-array"], "mend", half)
+    with pytest.raises(fastsm.UsageError, match="discarded"), fastsm.edit(
+        ranker, in_place=True
+    ) as e:
+        with pytest.raises(fastsm.RefusedError, match="no more"):
+            e.repair()
+        e.retag("serve", "gpu")
+    assert contents(ranker) == before

@@ -123,7 +123,9 @@ RULES: dict[str, tuple[Severity, str, str | None]] = {
         " one to an op, which the v1 loader refuses.", _REPAIR,
     ),
     "asset-unused": ("note", "A file in assets/ that no meta graph names.", _REPAIR),
-    "link-outside": ("warning", "A file of the model is a link that leads out of it.", None),
+    "link-outside": (
+        "warning", "A file of the model is a link that leads out of it.", _REPAIR + " --out DIR",
+    ),
     # fingerprint.pb
     "fingerprint-damaged": ("warning", "fingerprint.pb cannot be read.", None),
     "fingerprint-stale": (

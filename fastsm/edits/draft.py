@@ -83,17 +83,22 @@ class Draft:
         path: The model, as errors name it.
         located: Its files, as they were found and opened.
         reader: Its saved_model.pb; of a .pbtxt the binary form.
+        elsewhere: Whether the edited model is written to another folder.
 
     Attributes:
         path, folder: As errors name it, and where it is.
+        elsewhere: As given.
         reader: Its saved_model.pb by now.
         plan: What becomes of its files; complete after `finish`.
         touched: Which hashes of its fingerprint the edits can be seen in, but for the
             checksum of the whole; if they are edits of the first meta graph.
     """
 
-    def __init__(self, path: str, located: Located, reader: Reader) -> None:
+    def __init__(
+        self, path: str, located: Located, reader: Reader, *, elsewhere: bool = False
+    ) -> None:
         self.path = path
+        self.elsewhere = elsewhere
         self.plan = Plan(located.folder)
         self.folder = self.plan.folder
         self.plan.read(located.name, located.file)

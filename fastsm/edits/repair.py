@@ -88,6 +88,17 @@ def _asset_unused(draft: Draft, found: Found) -> list[str]:
     return mend_assets.remove_unused(draft)
 
 
+def _link_outside(draft: Draft, found: Found) -> list[str]:
+    """A model that is written elsewhere has real files; in place no link is followed."""
+    if draft.elsewhere:
+        return []
+    return [
+        f"{name} is a link out of the model, and what it leads to is another's\n  "
+        "--out DIR writes a model of real files"
+        for name in sorted(found.files)
+    ]
+
+
 class Mender:
     """How the findings of a rule are mended.
 
@@ -115,4 +126,5 @@ MENDERS: dict[str, Mender] = {
     "asset-outside": Mender(_asset_outside),
     "asset-tensor": Mender(_asset_tensor),
     "asset-unused": Mender(_asset_unused, named_only=True),
+    "link-outside": Mender(_link_outside),
 }

@@ -178,7 +178,9 @@ class Edit:
         self.dry_run = dry_run
         self._progress = progress
         self._model = _open_model(path)
-        self._draft = Draft(self._model.path, self._model.located, self._model.reader)
+        self._draft = Draft(
+            self._model.path, self._model.located, self._model.reader, elsewhere=out is not None
+        )
         self.done: list[Done] = []
         self._over = False
         self.result: EditResult | None = None
@@ -349,7 +351,11 @@ class Edit:
         if self._open.changed:
             problem = "repair mends what verify finds on the disk: it comes before other edits"
             raise UsageError(self._draft.path, problem)
-        self._add(mend(self._draft, only, self._progress))
+        try:
+            self._add(mend(self._draft, only, self._progress))
+        except BaseException:
+            self._over = True  # half of the findings may be mended in the draft
+            raise
 
     def apply(self, edits: Iterable[Mapping[str, Any]]) -> None:
         """Edits as data, in order.
