@@ -261,8 +261,12 @@ cdef extern from "fsm_nodes.h" nogil:
     fsm_status fsm_nodes_ops_used(const fsm_nodes *nodes, uint8_t *used)
     void fsm_nodes_free(fsm_nodes *nodes)
 
-cdef extern from "fsm_devices.h" nogil:
-    ctypedef struct fsm_devices:
+cdef extern from "fsm_cuts.h" nogil:
+    ctypedef enum fsm_cut:
+        FSM_CUT_DEVICES
+        FSM_CUT_DEBUG
+
+    ctypedef struct fsm_cuts:
         fsm_array splices
         fsm_array fields
         fsm_names names
@@ -274,9 +278,9 @@ cdef extern from "fsm_devices.h" nogil:
         int64_t first_row
         uint64_t depth
 
-    fsm_status fsm_devices_scan(fsm_devices *devices, const fsm_src *src, const fsm_span *graph,
-                                const fsm_around *around, fsm_error *e)
-    void fsm_devices_free(fsm_devices *devices)
+    fsm_status fsm_cuts_scan(fsm_cuts *cuts, const fsm_src *src, fsm_cut what,
+                             const fsm_span *graph, const fsm_around *around, fsm_error *e)
+    void fsm_cuts_free(fsm_cuts *cuts)
 
 cdef extern from "fsm_naming.h" nogil:
     ctypedef enum fsm_naming:

@@ -588,23 +588,30 @@ def irregular_nodes(Source source not None):
     return out
 
 
-def devices(Source source not None, uint64_t start, uint64_t end, bytearray splices not None,
-            bytearray fields not None, int64_t parent, uint64_t depth):
-    """The devices of a GraphDef's nodes, those of its functions too, and how to cut them out.
+CUTS = {"devices": FSM_CUT_DEVICES, "debug": FSM_CUT_DEBUG}
+
+
+def cuts(Source source not None, str what, uint64_t start, uint64_t end,
+         bytearray splices not None, bytearray fields not None, int64_t parent,
+         uint64_t depth):
+    """What a GraphDef can do without, its functions too, and how to cut it out.
 
     Args:
+        what: One of CUTS: the devices of nodes; or what debugs them: the attributes
+            _output_shapes and _input_shapes, debug infos.
         start, end: One span of the GraphDef.
         splices, fields: Rows as `rewrite` takes them; those that cut them out are added.
         parent: The row of the field that is this span.
         depth: How many fields there are around it, its own with them.
 
     Returns:
-        (counts, n_main): (device, how often it is named) in order of first sight; how often
-        any is in the main graph.
+        (counts, n_main): (device or name, how often it is there) in order of first sight; how
+        often any is in a node of the main graph.
 
     Raises CoreError where the graph is broken on the wire, or past the core's limits.
     """
-    cdef fsm_devices found
+    cdef fsm_cuts found
+    cdef fsm_cut kind = CUTS[what]
     cdef fsm_around around
     cdef fsm_span graph = fsm_span(start, end)
     cdef fsm_error e
@@ -614,7 +621,7 @@ def devices(Source source not None, uint64_t start, uint64_t end, bytearray spli
     memset(&found, 0, sizeof(found))
     try:
         with nogil:
-            s = fsm_devices_scan(&found, &source.src, &graph, &around, &e)
+            s = fsm_cuts_scan(&found, &source.src, kind, &graph, &around, &e)
         if s:
             _raise(&e)
         _extend(splices, &found.splices, sizeof(fsm_splice))
@@ -623,7 +630,7 @@ def devices(Source source not None, uint64_t start, uint64_t end, bytearray spli
         names = [(_name(&found.names, i), counts[i]) for i in range(found.counts.n)]
         return names, found.n_main
     finally:
-        fsm_devices_free(&found)
+        fsm_cuts_free(&found)
 
 
 cdef _extend(bytearray to, fsm_array *items, size_t size):

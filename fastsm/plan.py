@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from ._core import devices, rewrite
+from ._core import cuts, rewrite
 from .errors import CoreError, InternalError, RefusedError
 from .source import PATCH, File, Source
 from .text import printable
@@ -19,9 +19,12 @@ from .text import printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import Any
+    from typing import Any, Literal
 
     from . import _core as core
+
+    #: What `Rewrite.cut_all` cuts out.
+    Cut = Literal["devices", "debug"]
 
     #: A length-delimited field around a splice, by its offsets in the source:
     #: (where its length varint begins, where its payload begins, where it ends).
@@ -102,24 +105,28 @@ class Rewrite:
         except CoreError as error:
             raise InternalError("", "splices overlap", offset=error.offset) from error
 
-    def cut_devices(self, within: Sequence[Field]) -> tuple[list[tuple[bytes, int]], int]:
-        """Cut out the devices of all nodes of a GraphDef, and of its functions.
+    def cut_all(
+        self, what: Cut, within: Sequence[Field]
+    ) -> tuple[list[tuple[bytes, int]], int]:
+        """Cut out what all nodes of a GraphDef, and of its functions, can do without.
 
-        The core finds them and writes the rows down: there may be a million.
+        The core finds it and writes the rows down: there may be a million.
 
         Args:
+            what: ``devices`` of nodes; or what debugs them, ``debug``: their shapes as they
+                were known to the writer, and where in its source they come from.
             within: The fields around the nodes, outermost first; the last is the GraphDef.
 
         Returns:
-            (device, how many nodes are on it) of each; and how many of all are nodes of the
-            main graph.
+            (device, or name of what is cut, how often) of each; and how often of all in
+            nodes of the main graph.
 
         Raises CoreError where the graph is damaged.
         """
         row = self._enter(within)
         _, start, end = within[-1]
-        found = devices(
-            self._source, start, end, self._splices, self._fields, row, len(within)
+        found = cuts(
+            self._source, what, start, end, self._splices, self._fields, row, len(within)
         )
         self._n_fields = len(self._fields) // _FIELD_SIZE
         return found

@@ -166,7 +166,7 @@ def test_one_meta_graph_alone(tagger: Path) -> None:
             assert isinstance(model, SavedModel)
             graph, rewrite = model.meta_graphs[i], Rewrite(model.reader.source)
             [f] = [f for f in graph.fields if f.number == 2]
-            return len(rewrite.cut_devices(enclosing(graph.field, f))[0])
+            return len(rewrite.cut_all("devices", enclosing(graph.field, f))[0])
 
     assert devices(0) and devices(1)
     result = fastsm.clear_devices(tagger, tags="serve", in_place=True, sync=False)
@@ -232,7 +232,7 @@ def test_what_else_splices_go_with_it(ranker: Path) -> None:
                     rewrite.replace(at, at, b"", enclosing(graph.field, info))
                     rewrite.replace(at, at, delimited(4, "late"), enclosing(graph.field, info))
                     continue
-                rewrite.cut_devices(enclosing(graph.field, inside))
+                rewrite.cut_all("devices", enclosing(graph.field, inside))
             new = rewrite.source()
             want = message((ranker / "saved_model.pb").read_bytes())
             clear_nodes_of(want)

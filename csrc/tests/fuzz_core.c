@@ -6,8 +6,8 @@
  *   - a window of any size shows the same fields;
  *   - valid messages parse whole, and the values in a message nest;
  *   - the texts of an object graph lie in it;
- *   - a graph without its devices has as many nodes, and no device. */
-#include "fsm_devices.h"
+ *   - a graph without its devices, or what debugs it, has as many nodes, and no such thing. */
+#include "fsm_cuts.h"
 #include "fsm_naming.h"
 #include "fsm_nodes.h"
 #include "fsm_parse.h"
@@ -193,14 +193,14 @@ static bool count_nodes(const fsm_src *src, uint64_t n[3]) {
   return ok;
 }
 
-static void check_devices(const uint8_t *data, size_t size, bool valid) {
+static void check_cuts(const uint8_t *data, size_t size, fsm_cut what, bool valid) {
   static const fsm_around nothing = {FSM_NO_FIELD, 0, 0};
   memory_src input;
   const fsm_src *src = source_of(&input, data, size);
   fsm_span whole = {0, size};
-  fsm_devices d = {0}, again = {0};
+  fsm_cuts d = {0}, again = {0};
   fsm_error e;
-  fsm_status s = fsm_devices_scan(&d, src, &whole, &nothing, &e);
+  fsm_status s = fsm_cuts_scan(&d, src, what, &whole, &nothing, &e);
   require(!valid || !s);
   require(!s || (e.status == s && e.offset <= size));
   if (!s && d.splices.n) {
@@ -228,7 +228,7 @@ static void check_devices(const uint8_t *data, size_t size, bool valid) {
     memory_src made;
     const fsm_src *bare = source_of(&made, bytes, n);
     fsm_span all = {0, n};
-    require(!fsm_devices_scan(&again, bare, &all, &nothing, &e) && again.splices.n == 0);
+    require(!fsm_cuts_scan(&again, bare, what, &all, &nothing, &e) && again.splices.n == 0);
     bool whole_before = count_nodes(src, before); /* which reads names of functions, too */
     require(count_nodes(bare, after) == whole_before);
     require(!whole_before || memcmp(before, after, sizeof before) == 0);
@@ -236,8 +236,8 @@ static void check_devices(const uint8_t *data, size_t size, bool valid) {
     free(pieces);
     free(patch);
   }
-  fsm_devices_free(&d);
-  fsm_devices_free(&again);
+  fsm_cuts_free(&d);
+  fsm_cuts_free(&again);
 }
 
 static void check_program(const uint8_t *data, size_t size) {
@@ -341,7 +341,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   check_pieces(body, n, message);
   check_fields(body, n);
   check_nodes(body, n);
-  check_devices(body, n, false);
+  check_cuts(body, n, FSM_CUT_DEVICES, false);
+  check_cuts(body, n, FSM_CUT_DEBUG, false);
   check_parse(body, n, message, false);
   check_program(body, n);
   check_tracked(body, n, false);
@@ -356,7 +357,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_tracked(made.p, made.size, true);
   if (message == FSM_MSG_GraphDef) {
     check_nodes(made.p, made.size);
-    check_devices(made.p, made.size, true);
+    check_cuts(made.p, made.size, FSM_CUT_DEVICES, true);
+    check_cuts(made.p, made.size, FSM_CUT_DEBUG, true);
     check_program(made.p, made.size);
   }
   clear(&made);

@@ -86,7 +86,7 @@ def _clear_nodes(rewrite: Rewrite, graph: MetaGraph, counts: dict[str, int]) -> 
         if f.number != _GRAPH or f.wire != LEN:
             continue
         try:
-            found, n = rewrite.cut_devices(enclosing(graph.field, f))
+            found, n = rewrite.cut_all("devices", enclosing(graph.field, f))
         except CoreError as e:
             raise graph.reader.error(e, f"{graph.place}.graph_def") from None
         n_main += n
