@@ -35,6 +35,8 @@ DOES_NOT_RUN: dict[tuple[str, Loader], str] = {
     ("keras_saved", "v1"): "Could not find variable",
     ("keras_saved", "cc"): "Could not find variable",
     ("no_saver", "cc"): "Could not find variable",
+    ("no_init_op", "v1"): "Table not initialized",
+    ("no_init_op", "cc"): "Table not initialized",
 }
 
 EVERY = [name for name in MODELS if name != "no_meta_graphs"]
@@ -114,8 +116,11 @@ def test_fingerprint_is_true_and_over_the_deterministic_order(
 
 @pytest.mark.parametrize(
     "name",
-    ["asset_collection", "vocabulary", "keras_export", "tf_keras_lstm", "saved_again", "warmup"],
-)
+    [
+        "asset_collection", "vocabulary", "keras_export", "tf_keras_lstm", "saved_again",
+        "warmup", "trained_flow", "random_state",
+    ],
+)  # fmt: skip
 def test_builds_the_same_bytes_again(
     name: str, model: ModelFactory, oracle: Oracle, tmp_path: Path
 ) -> None:
@@ -625,6 +630,30 @@ def test_the_command_lists_and_refuses(tmp_path: Path) -> None:
         [*command, str(tmp_path), "nope"], cwd=ROOT, capture_output=True, text=True
     )
     assert refused.returncode == 2 and "no model nope" in refused.stderr
+
+
+# -- what trained them -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "ops", "keys"),
+    [
+        ("train_signature", {"AssignSubVariableOp"}, {"velocity/0", "squares/2", "step"}),
+        ("trained_conv", {"Conv2DBackpropFilter"}, {"kernel"}),
+        ("random_state", {"RngReadAndSkip", "AssignVariableOp"}, {"generator/_state_var"}),
+        ("trained_flow", {"While", "If", "Case", "ReduceDataset"}, {"moments/0", "seen"}),
+        ("trained_ragged", {"While", "StringToHashBucketFast"}, {"moments/1", "counts"}),
+        ("v1_trained", {"StackPushV2", "ResourceApplyAdam"}, {"kernel/Adam_1", "beta1_power"}),
+        ("v1_trained_ref", {"Switch", "ApplyAdam"}, {"rows/ExponentialMovingAverage"}),
+    ],
+)  # fmt: skip
+def test_what_trained_it_is_in_it(
+    name: str, ops: set[str], keys: set[str], model: ModelFactory, oracle: Oracle
+) -> None:
+    path = model(name)
+    assert ops <= set(meta_graph(oracle, path)["all_ops"])
+    stored = {entry.key.partition("/.ATTRIBUTES")[0] for entry in oracle.index(path).entries}
+    assert keys <= stored
 
 
 # -- models of others, and the examples --------------------------------------------

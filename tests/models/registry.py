@@ -73,8 +73,9 @@ def _be_deterministic() -> None:
 def build(name: str, out: str | os.PathLike[str], *, tf: TF) -> None:
     """Builds one model into ``out``: same name, same TensorFlow, same bytes.
 
-    But for the uuid in fingerprint.pb, and the order of files in the debug info. Call it in a
-    process where TensorFlow has done nothing yet: functions are named by a global counter.
+    But for the uuid in fingerprint.pb, the order of files in the debug info, and that of maps in
+    a collection's CondContextDef. Call it in a process where TensorFlow has done nothing yet:
+    functions are named by a global counter.
 
     Raises:
         KeyError: no such model.

@@ -59,8 +59,9 @@ def survey(
 ) -> dict[str, Any]:
     """All that the loaders make of a model, each of its meta graphs loaded once by each.
 
-    Signatures run in the order of the names that they had, then methods: a model may keep
-    a state that they change. They run in an empty folder: some write files.
+    Signatures run in the order of the names that they had, then methods; where one does
+    something else the second time the model keeps a state, and is loaded anew for each. They
+    run in an empty folder: some write files.
 
     Args:
         words: The model whose assets the words of inputs come from.
@@ -92,28 +93,25 @@ def survey(
         return sorted(shown, key=lambda key: (names.get(key, key), key))
 
     def all_of(tags: list[str], loader: str) -> dict[str, Any]:
-        if loader == "v2":
-            loaded = tf.saved_model.load(path, tags)
-            signatures = getattr(loaded, "signatures", {})
-            methods = _methods(loaded)
-            return {
-                "signatures": {
-                    key: tried(partial(_call, signatures[key]), key)
-                    for key in in_order(signatures)
-                },
-                "methods": {
-                    name: tried(partial(_call, methods[name]), f"{name.partition('/')[0]}()")
-                    for name in sorted(methods)
-                },
+        with _opened(path, loader, tags) as calls:
+            kinds = {
+                "signatures": in_order(calls["signatures"]),
+                "methods": sorted(calls["methods"]),
             }
-        with _session(path, loader, tags) as (session, meta_graph):
-            signatures = meta_graph.signature_def
-            return {
-                "signatures": {
-                    key: tried(partial(_run, session, signatures[key]), key)
-                    for key in in_order(signatures)
-                }
+            made = {
+                kind: {key: tried(calls[kind][key], _fed(kind, key)) for key in keys}
+                for kind, keys in kinds.items()
             }
+            moved = any(
+                not isinstance(rows, str) and tried(calls[kind][key], _fed(kind, key)) != rows
+                for kind, of in made.items()
+                for key, rows in of.items()
+            )
+        for kind, keys in kinds.items() if moved else ():
+            for key in keys:
+                with _opened(path, loader, tags) as calls:
+                    made[kind][key] = tried(calls[kind][key], _fed(kind, key))
+        return made
 
     path, words = os.path.abspath(path), os.path.abspath(words)
     graphs = []
@@ -129,6 +127,25 @@ def survey(
         "fingerprint": _tried(fingerprint, path) if tag_sets else "no meta graph",
         "graphs": graphs,
     }
+
+
+def _fed(kind: str, key: str) -> str:
+    """The name under which feeds have what a signature or a method takes."""
+    return key if kind == "signatures" else f"{key.partition('/')[0]}()"
+
+
+@contextlib.contextmanager
+def _opened(path: str, loader: str, tags: list[str]) -> Iterator[dict[str, dict[str, Any]]]:
+    """A model loaded anew: what can be called, by kind and name."""
+    if loader == "v2":
+        loaded = tf.saved_model.load(path, tags)
+        of = {"signatures": getattr(loaded, "signatures", {}), "methods": _methods(loaded)}
+        yield {kind: {k: partial(_call, f) for k, f in fs.items()} for kind, fs in of.items()}
+        return
+    with _session(path, loader, tags) as (session, meta_graph):
+        signatures = meta_graph.signature_def
+        run = {key: partial(_run, session, signature) for key, signature in signatures.items()}
+        yield {"signatures": run, "methods": {}}
 
 
 def _tried(function: Callable[..., Any], *args: Any) -> Any:
