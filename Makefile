@@ -13,7 +13,7 @@ PYTEST ?=
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
-CORE = $(wildcard csrc/*.c csrc/*.h fastsm/*.pyx fastsm/*.pxd)
+CORE = $(wildcard csrc/*.c csrc/*.h fastsm/*.pyx fastsm/*.pxi fastsm/*.pxd)
 MODEL = examples/ranker/1
 
 .NOTPARALLEL:

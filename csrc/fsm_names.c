@@ -1,29 +1,14 @@
 #include "fsm_names.h"
 
-#include <time.h>
+#include "fsm_hash.h"
 
-#include "fsm_wire.h"
-
-void fsm_names_init(fsm_names *t) {
-  /* So that no file can be made whose names all collide. */
-  t->seed = (uint64_t)(uintptr_t)t ^ (uint64_t)clock() << 40 ^ (uint64_t)time(NULL);
-}
+void fsm_names_init(fsm_names *t) { t->seed = fsm_hash_seed(t); }
 
 void fsm_names_free(fsm_names *t) {
   free(t->ends.items);
   free(t->bytes.items);
   free(t->slots.items);
   memset(t, 0, sizeof *t);
-}
-
-static uint64_t hash(const fsm_names *t, const uint8_t *p, size_t n) {
-  uint64_t h = t->seed ^ n;
-  for (; n >= 8; n -= 8, p += 8)
-    h = (h ^ fsm_load64(p)) * UINT64_C(0x9e3779b97f4a7c15), h ^= h >> 29;
-  uint64_t rest = 0;
-  memcpy(&rest, p, n);
-  h = (h ^ rest) * UINT64_C(0xbf58476d1ce4e5b9);
-  return h ^ h >> 32;
 }
 
 const uint8_t *fsm_names_get(const fsm_names *t, uint32_t id, uint32_t *n) {
@@ -41,7 +26,7 @@ static fsm_status rehash(fsm_names *t) {
   for (uint32_t id = 0; id < t->ends.n; id++) {
     uint32_t n;
     const uint8_t *name = fsm_names_get(t, id, &n);
-    size_t i = hash(t, name, n) & (max - 1);
+    size_t i = fsm_hash(t->seed, name, n) & (max - 1);
     while (slots[i])
       i = (i + 1) & (max - 1);
     slots[i] = id + 1;
@@ -52,19 +37,35 @@ static fsm_status rehash(fsm_names *t) {
   return FSM_OK;
 }
 
+/* The slot that a name has, or would have. */
+static size_t slot_of(const fsm_names *t, const uint8_t *p, size_t n) {
+  const uint32_t *slots = t->slots.items;
+  size_t i = fsm_hash(t->seed, p, n) & (t->slots.max - 1);
+  for (; slots[i]; i = (i + 1) & (t->slots.max - 1)) {
+    uint32_t length;
+    const uint8_t *name = fsm_names_get(t, slots[i] - 1, &length);
+    if (length == n && memcmp(name, p, n) == 0)
+      break;
+  }
+  return i;
+}
+
+bool fsm_names_find(const fsm_names *t, const uint8_t *p, size_t n, uint32_t *id) {
+  if (!t->slots.max)
+    return false;
+  uint32_t found = ((const uint32_t *)t->slots.items)[slot_of(t, p, n)];
+  *id = found - 1;
+  return found != 0;
+}
+
 fsm_status fsm_names_intern(fsm_names *t, const uint8_t *p, size_t n, uint32_t *id) {
   fsm_status s;
   if (t->ends.n * 2 >= t->slots.max && (s = rehash(t)))
     return s;
-  uint32_t *slots = t->slots.items;
-  size_t i = hash(t, p, n) & (t->slots.max - 1);
-  for (; slots[i]; i = (i + 1) & (t->slots.max - 1)) {
-    uint32_t length;
-    const uint8_t *name = fsm_names_get(t, slots[i] - 1, &length);
-    if (length == n && memcmp(name, p, n) == 0) {
-      *id = slots[i] - 1;
-      return FSM_OK;
-    }
+  uint32_t *slot = (uint32_t *)t->slots.items + slot_of(t, p, n);
+  if (*slot) {
+    *id = *slot - 1;
+    return FSM_OK;
   }
   if (t->ends.n == FSM_MAX_NAMES || n > FSM_MAX_NAME_BYTES - t->bytes.n)
     return FSM_E_LIMIT;
@@ -76,6 +77,6 @@ fsm_status fsm_names_intern(fsm_names *t, const uint8_t *p, size_t n, uint32_t *
   t->bytes.n += n;
   *id = (uint32_t)t->ends.n;
   ((uint32_t *)t->ends.items)[t->ends.n++] = (uint32_t)t->bytes.n;
-  slots[i] = *id + 1;
+  *slot = *id + 1;
   return FSM_OK;
 }

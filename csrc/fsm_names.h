@@ -22,6 +22,9 @@ void fsm_names_init(fsm_names *names);
 /* The id of a name, a new one perhaps. FSM_E_LIMIT past the limits, FSM_E_NOMEM. */
 fsm_status fsm_names_intern(fsm_names *names, const uint8_t *p, size_t n, uint32_t *id);
 
+/* Whether a name is there; then its id. */
+bool fsm_names_find(const fsm_names *names, const uint8_t *p, size_t n, uint32_t *id);
+
 /* The name of an id; valid until the next is interned. */
 const uint8_t *fsm_names_get(const fsm_names *names, uint32_t id, uint32_t *n);
 

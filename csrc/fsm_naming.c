@@ -76,17 +76,6 @@ static fsm_status takes_input(search *s, const fsm_node *node, bool *found) {
   return status;
 }
 
-/* The id of an interned name; FSM_NO_NAME where nothing has it. */
-static uint32_t id_of(const fsm_names *names, const uint8_t *name, uint32_t n) {
-  for (uint32_t id = 0; id < names->ends.n; id++) {
-    uint32_t length;
-    const uint8_t *p = fsm_names_get(names, id, &length);
-    if (length == n && memcmp(p, name, n) == 0)
-      return id;
-  }
-  return FSM_NO_NAME;
-}
-
 fsm_status fsm_nodes_naming(const fsm_nodes *nodes, const fsm_src *src, fsm_naming what,
                             const uint8_t *name, uint32_t n, fsm_array *rows, fsm_error *e) {
   search s = {.name = name, .n = n};
@@ -95,7 +84,9 @@ fsm_status fsm_nodes_naming(const fsm_nodes *nodes, const fsm_src *src, fsm_nami
     return fsm_fail(e, FSM_E_NOMEM, 0, 0, 0);
   fsm_cursor_init(&s.c, src, window, FSM_WINDOW);
   s.buffer = window + FSM_WINDOW;
-  uint32_t op = what == FSM_NAMING_FUNCTION ? id_of(&nodes->names, name, n) : FSM_NO_NAME;
+  uint32_t op;
+  if (what != FSM_NAMING_FUNCTION || !fsm_names_find(&nodes->names, name, n, &op))
+    op = FSM_NO_NAME;
   const fsm_node *node = nodes->nodes.items;
   fsm_status status = FSM_OK;
   for (uint32_t i = 0; i < nodes->nodes.n && !status; i++) {

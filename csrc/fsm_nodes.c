@@ -37,6 +37,7 @@ typedef struct {
 void fsm_nodes_free(fsm_nodes *nodes) {
   free(nodes->nodes.items);
   free(nodes->functions.items);
+  free(nodes->libraries.items);
   free(nodes->uses.items);
   fsm_names_free(&nodes->names);
   free(nodes->last_owner.items);
@@ -252,7 +253,13 @@ static fsm_status add_function(scan *sc, slice function) {
 
 static fsm_status add_library(scan *sc, slice library) {
   uint64_t at = library.at, end = library.at + library.length;
+  void *slot;
   fsm_status s = FSM_OK;
+  if (sc->depth == FSM_NODES_ROWS) {
+    if ((s = fsm_array_push(&sc->out->libraries, sizeof(fsm_span), 1, SIZE_MAX, &slot)))
+      return fsm_fail(&sc->c->error, s, at, 0, 0);
+    *(fsm_span *)slot = (fsm_span){at, end};
+  }
   while (at < end && !s) {
     fsm_field f;
     if ((s = fsm_cursor_span(sc->c, at, end)) || (s = fsm_cursor_next(sc->c, &f)))

@@ -49,6 +49,7 @@ typedef struct {
   uint64_t n_nodes, n_function_nodes, n_functions;
   fsm_array nodes;     /* fsm_node */
   fsm_array functions; /* fsm_function */
+  fsm_array libraries; /* fsm_span, of their payloads; with rows */
   fsm_array uses;      /* fsm_use, each pair once */
   fsm_names names;
   /* private */

@@ -226,6 +226,7 @@ cdef extern from "fsm_names.h" nogil:
         fsm_array ends
 
     const uint8_t *fsm_names_get(const fsm_names *names, uint32_t id, uint32_t *n)
+    c_bool fsm_names_find(const fsm_names *names, const uint8_t *p, size_t n, uint32_t *id)
 
 cdef extern from "fsm_nodes.h" nogil:
     ctypedef enum fsm_nodes_depth:
@@ -248,12 +249,15 @@ cdef extern from "fsm_nodes.h" nogil:
         uint32_t first_node
         uint32_t n_nodes
 
+    const uint32_t FSM_NO_NAME
+
     ctypedef struct fsm_nodes:
         uint64_t n_nodes
         uint64_t n_function_nodes
         uint64_t n_functions
         fsm_array nodes
         fsm_array functions
+        fsm_array libraries
         fsm_names names
 
     fsm_status fsm_nodes_scan(fsm_nodes *nodes, const fsm_src *src, const fsm_span *spans,
@@ -289,6 +293,65 @@ cdef extern from "fsm_naming.h" nogil:
 
     fsm_status fsm_nodes_naming(const fsm_nodes *nodes, const fsm_src *src, fsm_naming what,
                                 const uint8_t *name, uint32_t n, fsm_array *rows, fsm_error *e)
+
+cdef extern from "fsm_edges.h" nogil:
+    ctypedef uint32_t fsm_edge
+
+    ctypedef enum fsm_edge_kind:
+        FSM_TO_NODE
+        FSM_TO_ARGUMENT
+        FSM_TO_NOTHING
+        FSM_TO_FUNCTION
+        FSM_TO_NO_FUNCTION
+        FSM_BESIDE_NODE
+        FSM_BESIDE_NOTHING
+
+    ctypedef struct fsm_loose:
+        uint32_t at
+        uint32_t what
+
+    ctypedef struct fsm_edges:
+        uint32_t *first
+        fsm_array edges
+        fsm_array loose
+        uint32_t *function
+
+    ctypedef struct fsm_live:
+        uint8_t *nodes
+        uint8_t *functions
+        fsm_array todo
+
+    fsm_edge FSM_EDGE(fsm_edge_kind kind, uint32_t number)
+    fsm_edge_kind fsm_edge_kind_of(fsm_edge e)
+    uint32_t fsm_edge_number(fsm_edge e)
+    fsm_status fsm_edges_resolve(fsm_edges *edges, const fsm_nodes *nodes, const fsm_src *src,
+                                 fsm_error *e)
+    fsm_status fsm_edges_row(const fsm_edges *edges, const fsm_nodes *nodes, const fsm_src *src,
+                             uint32_t owner, const uint8_t *name, size_t n, uint32_t *row,
+                             fsm_error *e)
+    fsm_status fsm_live_mark(fsm_live *live, const fsm_edges *edges, fsm_edge edge)
+    fsm_status fsm_live_walk(fsm_live *live, const fsm_edges *edges, const fsm_nodes *nodes)
+    void fsm_edges_free(fsm_edges *edges)
+
+cdef extern from "fsm_prune.h" nogil:
+    ctypedef struct fsm_prune_span:
+        uint64_t start
+        uint64_t end
+        int64_t row
+        uint64_t depth
+
+    ctypedef struct fsm_pruned:
+        fsm_array splices
+        fsm_array fields
+        uint64_t n_nodes
+        uint64_t n_functions
+        uint64_t n_gradients
+
+    fsm_status fsm_prune(fsm_pruned *pruned, const fsm_src *src, const fsm_nodes *nodes,
+                         const fsm_prune_span *spans, size_t n_spans, int64_t first_row,
+                         const uint8_t *live_nodes, const uint8_t *live_functions,
+                         fsm_error *e)
+    void fsm_pruned_free(fsm_pruned *pruned)
 
 cdef extern from "fsm_program.h" nogil:
     ctypedef struct fsm_irregular:

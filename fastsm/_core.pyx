@@ -762,6 +762,11 @@ cdef class NodeIndex:
             for i in range(self.nodes.functions.n)
         ]
 
+    def libraries(self):
+        """(start, end) of the function library, of each part of it. Needs depth 2."""
+        cdef fsm_span *span = <fsm_span *>self.nodes.libraries.items
+        return [(span[i].start, span[i].end) for i in range(self.nodes.libraries.n)]
+
     def ops_used(self):
         """Names of the ops that the main graph needs, through the functions that it calls
         by PartitionedCall or as an op: what saved_model_cli lists. In order of first sight.
@@ -814,6 +819,9 @@ cdef class NodeIndex:
         view.strides = self.strides
         view.suboffsets = NULL
         view.internal = NULL
+
+
+include "_edges.pxi"
 
 
 # --- variables.index ---

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from ._core import cuts, rewrite
+from ._core import cuts, prune, rewrite
 from .errors import CoreError, InternalError, RefusedError
 from .source import PATCH, File, Source
 from .text import printable
@@ -127,6 +127,37 @@ class Rewrite:
         _, start, end = within[-1]
         found = cuts(
             self._source, what, start, end, self._splices, self._fields, row, len(within)
+        )
+        self._n_fields = len(self._fields) // _FIELD_SIZE
+        return found
+
+    def cut_nodes(
+        self,
+        within: Sequence[Sequence[Field]],
+        nodes: core.NodeIndex,
+        live_nodes: bytearray,
+        live_functions: bytearray,
+    ) -> tuple[int, int, int]:
+        """Cut the nodes and functions of a GraphDef that are not marked.
+
+        The core writes the rows down, one for each run of neighbours. Splices inside what
+        stays may come before it or after it.
+
+        Args:
+            within: For each part of the GraphDef the fields around its nodes, outermost first;
+                the last is the part.
+            nodes: Its index.
+            live_nodes, live_functions: A byte for each row and each function: 1 stays. Nodes of
+                a function go or stay with it.
+
+        Returns:
+            How many nodes of the main graph, functions and gradients of functions go.
+
+        Raises CoreError where the graph is damaged.
+        """
+        spans = [(*fields[-1][1:], self._enter(fields), len(fields)) for fields in within]
+        found = prune(
+            self._source, nodes, spans, self._splices, self._fields, live_nodes, live_functions
         )
         self._n_fields = len(self._fields) // _FIELD_SIZE
         return found

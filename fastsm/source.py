@@ -206,6 +206,10 @@ VARINT, FIXED64, LEN, FIXED32 = 0, 1, 2, 5
 MAX_TEXT = 1 << 20
 
 
+#: More fields of one number than that are not read.
+_MANY = 1 << 24
+
+
 class Reader:
     """A source and the name of the file behind it.
 
@@ -297,6 +301,15 @@ class Reader:
         except CoreError as e:
             raise self.error(e, place) from None
         return found[0] if found else None
+
+    def each(self, spans: Spans, number: int, place: str) -> list[Field]:
+        """The length-delimited fields with this number, of a message of perhaps a million
+        others."""
+        try:
+            found = _core.scan(self.source, spans, only=number, most=_MANY)
+        except CoreError as e:
+            raise self.error(e, place) from None
+        return [f for f in found if f.wire == LEN]
 
     def count(self, spans: Spans, number: int, place: str) -> int:
         """How many length-delimited fields with this number the message has."""

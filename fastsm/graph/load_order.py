@@ -10,8 +10,6 @@ load_function_def_library (2.21).
 """
 from __future__ import annotations
 
-from .. import _core
-from ..errors import CoreError
 from ..source import LEN, VARINT, last, merged
 from . import op_outputs
 
@@ -62,7 +60,7 @@ def loaded_names(reader: Reader, graph_spans: Spans, place: str) -> dict[str, st
     n_tensors = {}
     for f in functions.values():
         n_tensors[f.name] = f.n_inputs
-        for node in _only(reader, f.spans, 3, place):
+        for node in reader.each(f.spans, 3, place):
             n_tensors[f.name] += _read_node(reader, node, f, sizes, gradients, place)
     order = _load_order(functions)
     if order is None:
@@ -103,7 +101,7 @@ def _library(
     functions: dict[str, _Function] = {}
     gradients: dict[str, str] = {}
     n_gradients = 0
-    for f in reader.fields(merged(_only(reader, graph_spans, 2, place), 2), place):
+    for f in reader.fields(merged(reader.each(graph_spans, 2, place), 2), place):
         if f.number == 1 and f.wire == LEN:
             function = _read_function(reader, f, f"{place}.function")
             functions[function.name] = function
@@ -117,17 +115,9 @@ def _library(
     return functions, gradients, n_gradients
 
 
-def _only(reader: Reader, spans: Spans, number: int, place: str) -> list[Field]:
-    """The fields with one number, of a message of perhaps a million others."""
-    try:
-        return _core.scan(reader.source, spans, only=number)
-    except CoreError as e:
-        raise reader.error(e, place) from None
-
-
 def _read_function(reader: Reader, field: Field, place: str) -> _Function:
     spans = [(field.at, field.end)]
-    signature = reader.fields(merged(_only(reader, spans, 1, place), 1), place)
+    signature = reader.fields(merged(reader.each(spans, 1, place), 1), place)
     name = last(signature, 1)
     n_inputs, n_outputs = (
         sum(f.number == n and f.wire == LEN for f in signature) for n in (2, 3)

@@ -143,14 +143,20 @@ _PASSES = 20
 
 
 class Graph:
-    """The nodes of a meta graph, found by name or op; names are read when they are wanted."""
+    """The nodes of a meta graph, found by name or op; names are read when they are wanted.
+
+    Attributes:
+        graph: The meta graph.
+        index: A row for each node.
+        place: ``meta_graphs[0].graph_def``, as errors name it.
+    """
 
     def __init__(self, graph: MetaGraph) -> None:
         self.graph = graph
         self._reader = graph.reader
-        self._index = graph.node_index(2)
-        self._names = self._index.names()
-        self._place = f"{graph.place}.graph_def"
+        self.index = graph.node_index(2)
+        self._names = self.index.names()
+        self.place = f"{graph.place}.graph_def"
         self._ids = {name: i for i, name in enumerate(self._names)}
         self._functions: list[tuple[bytes, int, int, int, int]] | None = None
         self._owners: dict[bytes, int] | None = None
@@ -159,11 +165,11 @@ class Graph:
     def _library(self) -> list[tuple[bytes, int, int, int, int]]:
         """Of each function its name, start, end, first row and number of nodes."""
         if self._functions is None:
-            self._functions = self._index.functions()
+            self._functions = self.index.functions()
         return self._functions
 
     def _rows(self, owner: int) -> Iterator[tuple[int, int, int, int, int, int]]:
-        rows = memoryview(self._index).cast("B")
+        rows = memoryview(self.index).cast("B")
         if owner:
             _, _, _, first, n = self._library[owner - 1]
             rows = rows[32 * first : 32 * (first + n)]
@@ -212,7 +218,7 @@ class Graph:
         from, but for loops: so one pass from the end finds nearly all, and a few find all.
         """
         given = {(node_of(t), output_of(t)) for t in fed}
-        rows = memoryview(self._index).cast("B")
+        rows = memoryview(self.index).cast("B")
         seen: set[bytes] = set()
         wanted = {node_of(t) for t in tensors if (node_of(t), output_of(t)) not in given}
         for _ in range(_PASSES):
@@ -245,7 +251,7 @@ class Graph:
         ids = {self._ids[op] for op in ops if op in self._ids}
         if not ids:
             return []
-        rows = iter_unpack("=QQIIII", memoryview(self._index).cast("B"))
+        rows = iter_unpack("=QQIIII", memoryview(self.index).cast("B"))
         return sorted({row[5] for row in rows if row[4] in ids})
 
     def taken(self, names: Iterable[bytes]) -> set[bytes]:
@@ -282,7 +288,7 @@ class Graph:
                 try:
                     window = source.read(start, min(_WINDOW, source.size - start))
                 except CoreError as e:
-                    raise self._reader.error(e, self._place) from None
+                    raise self._reader.error(e, self.place) from None
             low = start - base
             for name in names:
                 if window.find(name, low, low + length) >= 0:
@@ -293,6 +299,21 @@ class Graph:
     def functions(self) -> set[bytes]:
         """The names of the function library."""
         return {f[0] for f in self._library}
+
+    def function_name(self, owner: int) -> bytes:
+        """The name of the function that an owner is."""
+        return self._library[owner - 1][0]
+
+    def body(self, owner: int) -> range:
+        """The rows of a function's nodes."""
+        _, _, _, first, n = self._library[owner - 1]
+        return range(first, first + n)
+
+    def definition(self, owner: int, number: int) -> tuple[list[Field], str]:
+        """Of a function the fields with this number, and its place as errors name it."""
+        name, start, end, _, _ = self._library[owner - 1]
+        place = f'{self.place}.library.function["{printable(name)}"]'
+        return self._reader.each([(start, end)], number, place), place
 
     def function(self, name: bytes) -> int | None:
         """The owner that a function is, or None."""
@@ -308,9 +329,8 @@ class Graph:
 
     def signature(self, owner: int) -> tuple[Spans, str]:
         """The OpDef that a function has: where it lies, and its place as errors name it."""
-        name, start, end, _, _ = self._library[owner - 1]
-        place = f'{self._place}.library.function["{printable(name)}"].signature'
-        return merged(self._reader.fields([(start, end)], place), 1), place
+        found, place = self.definition(owner, 1)
+        return merged(found, 1), f"{place}.signature"
 
     def arguments(self, owner: int) -> list[bytes]:
         """The names of a function's arguments.
@@ -326,8 +346,14 @@ class Graph:
                 found.append(self._reader.bytes(argument, place) if argument else b"")
         return found
 
+    def at(self, row: int) -> Node:
+        """The node of a row."""
+        rows = memoryview(self.index).cast("B")
+        start, _, length, _, op, _ = unpack_from("=QQIIII", rows, 32 * row)
+        return self._node(start, length, op)
+
     def _node(self, start: int, length: int, op: int) -> Node:
-        return Node(self._reader, start, start + length, self._names[op], self._place)
+        return Node(self._reader, start, start + length, self._names[op], self.place)
 
 
 def node_of(tensor: bytes) -> bytes:
