@@ -15,7 +15,7 @@ from .text import Record, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from ._core import Field, NodeIndex
@@ -318,6 +318,15 @@ def listed(reader: Reader, fields: Iterable[Field]) -> list[MetaGraph]:
         error = CoreError("LIMIT", found[-1].start, MAX_META_GRAPHS, len(found))
         raise reader.error(error, "meta_graphs")
     return [MetaGraph(reader, i, f) for i, f in enumerate(found)]
+
+
+def loads_by_objects(graphs: Sequence[MetaGraph]) -> bool:
+    """Whether tf.saved_model.load makes a model from its objects: of several meta graphs it
+    imports one as TF1 did.
+
+    Source: tensorflow/python/saved_model/load.py load_partial (2.21).
+    """
+    return len(graphs) == 1 and bool(graphs[0].object_spans)
 
 
 class MetaGraph:

@@ -22,6 +22,7 @@ LOADERS: tuple[Loader, ...] = ("v2", "v1", "cc")
 DOES_NOT_LOAD: dict[tuple[str, Loader], str] = {
     ("train_op_signature", "v2"): "needs an input for each placeholder",
     ("doubled_asset", "cc"): "fed more than once",
+    ("v1_slots", "v2"): "add_slot",
     ("sliced_half", "v2"): "Dtype half not supported",
     ("sliced_half", "v1"): "Dtype half not supported",
     ("sliced_half", "cc"): "Dtype half not supported",
@@ -34,6 +35,8 @@ UNLOADABLE = {"v1_devices": [["worker"]], "dangling_collection": [["serve"]]}
 DOES_NOT_RUN: dict[tuple[str, Loader], str] = {
     ("keras_saved", "v1"): "Could not find variable",
     ("keras_saved", "cc"): "Could not find variable",
+    ("keras_wrapped", "v1"): "Could not find variable",
+    ("keras_wrapped", "cc"): "Could not find variable",
     ("no_saver", "cc"): "Could not find variable",
     ("no_init_op", "v1"): "Table not initialized",
     ("no_init_op", "cc"): "Table not initialized",

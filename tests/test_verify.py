@@ -35,6 +35,8 @@ ODD = {
     "sliced_half": {"unrestorable-slices"},
     "stale_children": {"object-child"},
     "stale_fingerprint": {"fingerprint-stale"},
+    "tf_keras_slots": {"object-slots"},
+    "v1_slots": {"object-slots"},
 }
 
 #: So with models of others. TensorFlow 2.21 agrees where it says anything: policy cannot be
@@ -63,7 +65,7 @@ def test_our_models_are_as_they_were_written(name: str, model: ModelFactory) -> 
     path = model(name)
     report = fastsm.verify(path)
     assert found(report) == ODD.get(name, set()), report.findings
-    assert report.ok == (name not in ("dangling_collection", "doubled_asset", "sliced_half"))
+    assert report.ok == all(RULES[rule][0] != "error" for rule in ODD.get(name, ()))
     # An index was read, if there is one, and tensors with it.
     if (path / "variables" / "variables.index").exists():
         assert report.checked["index_blocks"] > 0
@@ -76,7 +78,10 @@ def test_our_models_are_as_they_were_written(name: str, model: ModelFactory) -> 
 def test_models_of_others(corpus_model: CorpusEntry) -> None:
     catalog = corpus_model.catalog
     report = fastsm.verify(corpus_model.path)
-    assert found(report) == ODD_CORPUS.get(catalog["id"], set()), report.findings
+    odd = set(ODD_CORPUS.get(catalog["id"], ()))
+    if catalog["load_v2"]["result"].endswith("has no attribute 'add_slot'"):
+        odd.add("object-slots")
+    assert found(report) == odd, report.findings
     loads = catalog["load_v2"]["result"] == "ok" and all(
         v["result"] == "ok" for v in catalog["load_v1"]
     )

@@ -97,6 +97,10 @@ RULES: dict[str, tuple[Severity, str, str | None]] = {
         "error", "An object of the model names an object, a function or an asset that is not"
         " there.", None,
     ),
+    "object-slots": (
+        "error", "An optimizer has slot variables: tf.saved_model.load fails (add_slot), but where"
+        " Keras 2, whose optimizer it is, was imported before.", _REPAIR,
+    ),
     "signature-one-sided": (
         "warning", "A signature that some loaders find and others do not.", None,
     ),

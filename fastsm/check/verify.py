@@ -13,12 +13,14 @@ from ..locate import Located, is_model, locate
 from ..model import SavedModel
 from ..source import File
 from ..text import counted, printable
+from ..views import loads_by_objects
 from . import model as models
 from . import restore
 from .collections import check_collections
 from .descriptions import check_descriptions
 from .entries import check_entries
 from .report import Report
+from .sessions import check_slots
 from .table import check_index, open_index
 from .tensors import check_tensors
 
@@ -207,7 +209,7 @@ def _check_agreement(
         index_file = f"{VARIABLES}/{VARIABLES}.index"
         objects = _objects(report, bundle, entries, index_file)
     # So goes tf.saved_model.load by the objects of a model, and not by its collections.
-    by_objects = len(model.meta_graphs) == 1 and bool(model.meta_graphs[0].object_spans)
+    by_objects = loads_by_objects(model.meta_graphs)
     for graph in model.meta_graphs:
         nodes = models.check_graph(report, damage, graph)
         if nodes is not None:
@@ -215,6 +217,7 @@ def _check_agreement(
             _check_restored(report, damage, graph, nodes, entries, objects)
     if by_objects:
         check_descriptions(report, damage, model.meta_graphs[0], objects)
+        damage.guard(lambda: check_slots(report, damage, model.meta_graphs[0]))
     models.check_assets(report, damage, model)
     return checksum
 

@@ -10,6 +10,7 @@ from ..errors import FormatError, RefusedError
 from ..text import printable
 from . import mend_assets
 from .collections import remove_dangling
+from .slots import remove_slots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +71,11 @@ def _collection_dangling(draft: Draft, found: Found) -> list[str]:
     return remove_dangling(draft)
 
 
+def _object_slots(draft: Draft, found: Found) -> None:
+    """Only an optimizer's own class can make them: they become variables as others are."""
+    remove_slots(draft)
+
+
 def _stray_shard(draft: Draft, found: Found) -> None:
     """No entry lies in these files: they go."""
     for name in sorted(found.files):
@@ -122,6 +128,7 @@ MENDERS: dict[str, Mender] = {
     "restart-array": Mender(_restart_array),
     "unrestorable-slices": Mender(_unrestorable_slices),
     "collection-dangling": Mender(_collection_dangling),
+    "object-slots": Mender(_object_slots),
     "stray-shard": Mender(_stray_shard, named_only=True),
     "asset-outside": Mender(_asset_outside),
     "asset-tensor": Mender(_asset_tensor),

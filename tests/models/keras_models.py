@@ -101,3 +101,71 @@ def tf_keras_slots(tf: TF, out: Path) -> None:
     net.compile(optimizer=tf_keras.optimizers.legacy.Adam(), loss="mse")
     net.fit(np.ones([4, 3]), np.ones([4, 2]), epochs=1, verbose=0)
     net.save(out, save_format="tf")
+
+
+@model(needs=("keras",))
+def keras_wrapped(tf: TF, out: Path) -> None:
+    """A tf.Module around a Keras 3 model and its optimizer, with a training step as signature."""
+    import keras
+
+    keras.utils.set_random_seed(SEED)
+    net = keras.Sequential(
+        [
+            keras.Input([3]),
+            keras.layers.Dense(4),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(1),
+        ]
+    )
+    optimizer = keras.optimizers.Adam(0.1)
+    optimizer.build(net.trainable_variables)
+    x, y = tf.TensorSpec([None, 3], name="x"), tf.TensorSpec([None, 1], name="y")
+
+    class Wrapped(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.net, self.optimizer = net, optimizer
+            self.scale = tf.Variable(2.0, name="scale")
+
+        @tf.function(input_signature=[x])
+        def serve(self, x):
+            return {"score": self.net(x, training=False) * self.scale}
+
+        @tf.function(input_signature=[x, y])
+        def train(self, x, y):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self.net(x, training=True) - y) ** 2)
+            weights = self.net.trainable_variables
+            self.optimizer.apply(tape.gradient(loss, weights), weights)
+            return {"loss": loss}
+
+    wrapped = Wrapped()
+    wrapped.train(tf.random.normal([4, 3]), tf.ones([4, 1]))
+    signatures = {"serving_default": wrapped.serve, "train": wrapped.train}
+    tf.saved_model.save(wrapped, out, signatures=signatures)
+
+
+@model()
+def v1_slots(tf: TF, out: Path) -> None:
+    """A TF1 Adam in a tf.Module: tf.saved_model.load cannot make the slot variables it has."""
+
+    class Net(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.weight = tf.Variable(tf.random.normal([3, 2]), name="weight")
+            self.optimizer = tf.compat.v1.train.AdamOptimizer(0.1)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 3], name="x")])
+        def serve(self, x):
+            return {"score": tf.matmul(x, self.weight)}
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 3], name="x")])
+        def train(self, x):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self.serve(x)["score"] - 1.0) ** 2)
+            gradient = tape.gradient(loss, self.weight)
+            self.optimizer.apply_gradients([(gradient, self.weight)])
+            return {"loss": loss}
+
+    net = Net()
+    net.train(tf.ones([2, 3]))
+    signatures = {"serving_default": net.serve, "train": net.train}
+    tf.saved_model.save(net, out, signatures=signatures)
