@@ -169,6 +169,25 @@ cdef class EdgeIndex:
                     break
         return found
 
+    def live_ops(self, bytearray nodes not None, bytearray functions not None):
+        """The ops of the marked rows of the main graph, and of the marked functions' nodes;
+        in order of first sight in the file. Functions that are called as ops are among them.
+        """
+        cdef fsm_node *node = <fsm_node *>self.nodes.nodes.nodes.items
+        cdef const uint8_t *live = <const uint8_t *>PyByteArray_AS_STRING(nodes)
+        cdef const uint8_t *called = <const uint8_t *>PyByteArray_AS_STRING(functions)
+        cdef size_t n = self.nodes.nodes.nodes.n, row
+        cdef bytearray used = bytearray(self.nodes.nodes.names.ends.n or 1)
+        cdef uint8_t *to = <uint8_t *>PyByteArray_AS_STRING(used)
+        cdef uint32_t owner
+        if <size_t>len(nodes) != n or <size_t>len(functions) != self.nodes.nodes.functions.n:
+            raise ValueError("not a byte for each row and function")
+        for row in range(n):
+            owner = node[row].owner
+            if called[owner - 1] if owner else live[row]:
+                to[node[row].op] = 1
+        return [self.nodes._name(i) for i in range(len(used)) if to[i]]
+
     @property
     def n_loose(self):
         """How many functions and rows there are where something does not resolve."""

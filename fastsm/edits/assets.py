@@ -23,7 +23,7 @@ from .draft import Done, did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from .._core import Field, Source
     from ..plan import Rewrite
@@ -379,3 +379,36 @@ def _open(path: str) -> Source:
     except (OSError, ValueError) as e:
         words = getattr(e, "strerror", None) or "not a regular file"
         raise RefusedError(path, f"cannot be read: {words}") from None
+
+
+# -- files that go --
+
+
+def names_of(graphs: Iterable[MetaGraph]) -> set[str]:
+    """The filenames in all definitions of some meta graphs, as they are spelled."""
+    return {d.filename for graph in graphs for d in definitions(graph)}
+
+
+def unnamed_files(
+    draft: Draft, names: Iterable[str], left: Iterable[MetaGraph], warnings: list[str]
+) -> list[str]:
+    """The files that some names mean, and no name in the meta graphs that are left.
+
+    A link stays, with a warning: what it leads to is not the model's.
+
+    Returns:
+        Their paths in the model's folder, sorted.
+    """
+    kept = {path for name in names_of(left) for path in meant(draft.folder, name)}
+    alone = {path for name in names for path in meant(draft.folder, name)} - kept
+    used = {real_path(draft.folder, name) for name in kept} - {None}
+    found = []
+    for name in sorted(alone):
+        path = f"{ASSETS}/{name}"
+        if draft.file(path) is None or real_path(draft.folder, name) in used:
+            continue
+        if os.path.islink(path_of(draft.folder, name)):
+            warnings.append(f"{printable(path)} is a link, which nothing needs: remove it yourself")
+        else:
+            found.append(path)
+    return found

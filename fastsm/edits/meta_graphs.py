@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
 from .. import _core
-from ..assets import ASSETS, meant, path_of, real_path
 from ..bundle import OBJECT_GRAPH_KEY
 from ..bundle.rewrite import BundleRewrite
 from ..errors import (
@@ -20,8 +17,8 @@ from ..errors import (
 from ..fingerprint import OBJECTS, PROGRAM, SIGNATURES
 from ..graph.restored import needed_keys
 from ..text import counted, printable, serving_flag, serving_words, tag_set
-from ..views import as_tag_set, loads_by_objects
-from .assets import definitions
+from ..views import as_tag_set
+from .assets import names_of, unnamed_files
 from .draft import Done
 from .mend_assets import odd_taker
 from .tags import SERVE
@@ -135,7 +132,8 @@ def _told(draft: Draft, gone: Sequence[MetaGraph], left: Sequence[MetaGraph]) ->
     Raises RefusedError where one of them could not load what is left.
     """
     warnings = []
-    if loads_by_objects(left):
+    if len(left) == 1 and left[0].object_spans:
+        # Source: tensorflow/python/saved_model/load.py load_partial (2.21).
         if OBJECT_GRAPH_KEY not in _keys(draft) and not _is_damaged(draft):
             raise RefusedError(
                 draft.path,
@@ -163,22 +161,7 @@ def _assets(
 ) -> list[str]:
     """The files of assets that only the meta graphs which go know of."""
 
-    def names(graphs: Sequence[MetaGraph]) -> set[str]:
-        named = {d.filename for graph in graphs for d in definitions(graph)}
-        return {path for name in named for path in meant(draft.folder, name)}
-
-    kept = names(left)
-    alone = names(gone) - kept
-    used = {real_path(draft.folder, name) for name in kept} - {None}
-    found = []
-    for name in sorted(alone):
-        path = f"{ASSETS}/{name}"
-        if draft.file(path) is None or real_path(draft.folder, name) in used:
-            continue
-        if os.path.islink(path_of(draft.folder, name)):
-            warnings.append(f"{printable(path)} is a link, which nothing needs: remove it yourself")
-        else:
-            found.append(path)
+    found = unnamed_files(draft, names_of(gone), left, warnings)
     odd = next(filter(None, map(odd_taker, left)), None) if found else None
     if odd is not None:
         warnings.append(
@@ -203,9 +186,9 @@ def _variables(
             return 0, lost
         draft.bundle.check_whole()
         keys = _keys(draft)
-        needed, unknown = _needed(draft, left)
+        found, unknown = needed(draft, left)
         if not unknown:
-            lost = frozenset(keys) - needed
+            lost = frozenset(keys) - found
         if lost:
             trial = BundleRewrite(draft.bundle)
             trial.keep_only(lambda key: key not in lost)
@@ -231,28 +214,28 @@ def _is_damaged(draft: Draft) -> bool:
         return True
 
 
-def _needed(draft: Draft, graphs: Sequence[MetaGraph]) -> tuple[set[bytes], str]:
+def needed(draft: Draft, graphs: Sequence[MetaGraph]) -> tuple[set[bytes], str]:
     """The keys that meta graphs need, for sessions and for their objects; and why they may not
     be all, or ""."""
-    needed: set[bytes] = set()
+    found: set[bytes] = set()
     for graph in graphs:
         keys, unknown = needed_keys(graph)
         if unknown:
-            return needed, unknown
-        needed |= keys
+            return found, unknown
+        found |= keys
     # tf.saved_model.load goes by the objects of a meta graph that is alone, and by the
     # checkpoint's own, which name all that was saved with them.
-    if any(graph.object_spans for graph in graphs) or OBJECT_GRAPH_KEY in needed:
+    if any(graph.object_spans for graph in graphs) or OBJECT_GRAPH_KEY in found:
         tracked = draft.tracked
         if tracked is not None:
-            needed.add(OBJECT_GRAPH_KEY)
+            found.add(OBJECT_GRAPH_KEY)
             try:
                 objects = _core.ObjectGraph(tracked.source.read(0, tracked.source.size))
             except CoreError as e:
-                return needed, f"the checkpoint's own object graph {e}"
+                return found, f"the checkpoint's own object graph {e}"
             if objects.savers:
-                return needed, "the checkpoint holds what a registered saver wrote"
-            needed.update(
+                return found, "the checkpoint holds what a registered saver wrote"
+            found.update(
                 key.encode("utf-8", "surrogateescape") for _, _, _, key in objects.values
             )
-    return needed, ""
+    return found, ""

@@ -197,6 +197,10 @@ class Edges:
         """The live rows of the main graph that are colocated with a node that is not."""
         return self._core.displaced(live.nodes)
 
+    def ops(self, live: Live) -> list[bytes]:
+        """The ops of what is live: of nodes of the main graph, and of all in live functions."""
+        return self._core.live_ops(live.nodes, live.functions)
+
     def cut(self, rewrite: Rewrite, live: Live) -> tuple[int, int, int]:
         """Cut what is not live out of the file: main graph's nodes, functions, and gradients
         of functions that are not there.
