@@ -16,8 +16,8 @@ from ..errors import (
 )
 from ..fingerprint import OBJECTS, PROGRAM, SIGNATURES
 from ..graph.restored import needed_keys
-from ..text import counted, printable, serving_flag, serving_words, tag_set
-from ..views import as_tag_set
+from ..text import counted, serving_flag, serving_words, tag_set
+from ..views import as_tag_set, loads_by_objects
 from .assets import names_of, unnamed_files
 from .draft import Done
 from .mend_assets import odd_taker
@@ -132,8 +132,7 @@ def _told(draft: Draft, gone: Sequence[MetaGraph], left: Sequence[MetaGraph]) ->
     Raises RefusedError where one of them could not load what is left.
     """
     warnings = []
-    if len(left) == 1 and left[0].object_spans:
-        # Source: tensorflow/python/saved_model/load.py load_partial (2.21).
+    if loads_by_objects(left):
         if OBJECT_GRAPH_KEY not in _keys(draft) and not _is_damaged(draft):
             raise RefusedError(
                 draft.path,
