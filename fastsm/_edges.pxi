@@ -88,6 +88,17 @@ cdef class EdgeIndex:
             for i in range(self.edges.first[row], self.edges.first[row + 1])
         ]
 
+    def taken(self, uint32_t row):
+        """The row that each input of a row comes from; -1 where it is none."""
+        self._node(row)
+        cdef fsm_edge *edges = <fsm_edge *>self.edges.edges.items
+        cdef uint32_t i
+        return [
+            <int64_t>fsm_edge_number(edges[i]) if fsm_edge_kind_of(edges[i]) == FSM_TO_NODE else -1
+            for i in range(self.edges.first[row], self.edges.first[row + 1])
+            if fsm_edge_kind_of(edges[i]) <= FSM_TO_NOTHING
+        ]
+
     def with_ops(self, ops, uint32_t owner=0):
         """The rows of an owner's nodes with these ops (names), in file order."""
         cdef fsm_nodes *nodes = &self.nodes.nodes

@@ -165,6 +165,14 @@ class Edges:
             for text, (kind, number) in zip(self.node(row).inputs, edges, strict=False)
         ]
 
+    def taken(self, row: int) -> list[int]:
+        """The nodes that a node's inputs come from, in file order; MISSING where it is none.
+
+        Faster than `inputs`, which read the node. Control inputs are the last in every graph
+        that TensorFlow takes.
+        """
+        return self._core.taken(row)
+
     def calls(self, row: int) -> list[int]:
         """The functions that a node names: as its op, or anywhere in its attributes; owners."""
         return [

@@ -181,6 +181,17 @@ class Oracle:
             for tensors in self._data("graph_tensors", path)
         ]  # fmt: skip
 
+    def handles(self, path: StrPath) -> list[dict[str, list[int]]]:
+        """Of each meta graph and node of its main graph: which inputs are resources or refs.
+
+        By the op's definition: what is read from a ref is none.
+        """
+        return list(self._data("handles", path))
+
+    def op_list(self) -> bytes:
+        """The OpList of all ops that TensorFlow has."""
+        return base64.b64decode(self._data("op_list"))
+
     def deterministic(self, message: bytes, type_name: str) -> bytes:
         """The message as C++ serialises it deterministically.
 

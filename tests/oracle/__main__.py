@@ -27,6 +27,8 @@ CALLS = {
     "fingerprint64": "reading:fingerprint64",
     "parse": "reading:parse",
     "graph_tensors": "reading:graph_tensors",
+    "handles": "reading:handles",
+    "op_list": "reading:op_list",
     "index": "reading:index",
     "tensors": "reading:tensors",
     "deterministic": "native:deterministic",

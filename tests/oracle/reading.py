@@ -15,6 +15,7 @@ from tensorflow.core.protobuf import (
     meta_graph_pb2,
     tensor_bundle_pb2,
 )
+from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.saved_model import loader_impl
 from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
 from tensorflow.python.tools import saved_model_cli
@@ -115,6 +116,28 @@ def graph_tensors(path: str) -> list[dict[str, Json]]:
                 for tensor in op.outputs
             })  # fmt: skip
     return found
+
+
+def handles(path: str) -> list[dict[str, list[int]]]:
+    """Of each meta graph and node of its main graph: which inputs are resources or refs."""
+    found = []
+    for m in loader_impl.parse_saved_model(path).meta_graphs:
+        with tf.Graph().as_default() as graph:
+            tf.graph_util.import_graph_def(m.graph_def, name="")
+            found.append({
+                op.name: [
+                    i for i, dtype in enumerate(op._input_types)
+                    if dtype._is_ref_dtype or dtype == tf.resource
+                ]
+                for op in graph.get_operations()
+            })  # fmt: skip
+    return found
+
+
+def op_list() -> str:
+    """The OpList of all ops that TensorFlow has."""
+    buffer = pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList())
+    return base64.b64encode(buffer).decode()
 
 
 def _meta_graph(m: meta_graph_pb2.MetaGraphDef) -> Json:
