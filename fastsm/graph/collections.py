@@ -18,7 +18,7 @@ from .nodes import n_outputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from .._core import Field
     from ..source import Message
@@ -41,6 +41,9 @@ _MESSAGES = {
     "while_context": "WhileContextDef",
     "queue_runners": "QueueRunnerDef",
 }
+
+#: The collections of variables.
+VARIABLES = frozenset([name for name, kind in _MESSAGES.items() if kind == "VariableDef"])
 
 #: The one collection that no import looks into.
 _UNBOUND = "unbound_inputs"
@@ -90,49 +93,65 @@ class Entry:
         )
 
 
-def entries(graph: MetaGraph) -> Iterator[Entry]:
+def entries(graph: MetaGraph, only: Container[str] | None = None) -> Iterator[Entry]:
     """The entries that name something in the graph, in file order.
+
+    Args:
+        only: The collections to look into; None for all.
 
     Raises FormatError where a collection, or a message in it, is damaged.
     """
     reader = graph.reader
-    found: dict[str, Field] = {}
+    for name, whole in dict(each(graph)).items():
+        if name == _UNBOUND or (only is not None and name not in only):
+            continue
+        message = _MESSAGES.get(name)
+        for n, (f, within) in enumerate(values(graph, name, whole)):
+            parsed = None
+            kind = within[-1].number
+            if kind == NODE_LIST:
+                here = f"{_place(graph, name)}.node_list.value[{n}]"
+                names = [(reader.text(f, here), False)]
+            elif kind == BYTES_LIST and message is not None:
+                here = f"{_place(graph, name)}.bytes_list.value[{n}]"
+                parsed = reader.parse(message, [(f.at, f.end)], here)
+                names = list(_NAMES[message](parsed))
+            else:
+                break
+            yield Entry(name, here, f, within, names, parsed)
+
+
+def each(graph: MetaGraph) -> Iterator[tuple[str, Field]]:
+    """The collections of a meta graph, in file order: (name, field). Of a name that is there
+    twice the last counts."""
+    reader = graph.reader
     for f in graph.fields:
         if f.number == COLLECTION and f.wire == LEN:
             key = last(reader.fields([(f.at, f.end)], graph.place), 1)
-            found[reader.text(key, graph.place) if key else ""] = f
-    for name, whole in found.items():
-        if name == _UNBOUND:
-            continue
-        place = f'{graph.place}.collection_def["{printable(name)}"]'
-        kinds = [
-            (kind, value) for value in reader.fields([(whole.at, whole.end)], place)
-            if value.number == 2 and value.wire == LEN
-            for kind in reader.fields([(value.at, value.end)], place)
-        ]  # fmt: skip
-        run = chosen([kind for kind, _ in kinds], (1, 2, 3, 4, 5))
-        message = _MESSAGES.get(name)
-        if not run or run[0].number not in (NODE_LIST, BYTES_LIST):
-            continue
-        if run[0].number == BYTES_LIST and message is None:
-            continue
-        around = {kind.start: value for kind, value in kinds}
-        n = 0
-        for kind in run:
-            within = (graph.field, whole, around[kind.start], kind)
-            for f in reader.fields([(kind.at, kind.end)], place):
-                if f.number != 1 or f.wire != LEN:
-                    continue
-                parsed = None
-                if kind.number == NODE_LIST:
-                    here = f"{place}.node_list.value[{n}]"
-                    names = [(reader.text(f, here), False)]
-                else:
-                    here = f"{place}.bytes_list.value[{n}]"
-                    parsed = reader.parse(str(message), [(f.at, f.end)], here)
-                    names = list(_NAMES[str(message)](parsed))
-                yield Entry(name, here, f, within, names, parsed)
-                n += 1
+            yield reader.text(key, graph.place) if key else "", f
+
+
+def values(
+    graph: MetaGraph, name: str, whole: Field
+) -> Iterator[tuple[Field, tuple[Field, ...]]]:
+    """The values of a collection: (field, the fields around it, outermost first). The number
+    of the last around it says of which kind they are."""
+    reader, place = graph.reader, _place(graph, name)
+    kinds = [
+        (kind, value) for value in reader.fields([(whole.at, whole.end)], place)
+        if value.number == 2 and value.wire == LEN
+        for kind in reader.fields([(value.at, value.end)], place)
+    ]  # fmt: skip
+    around = {kind.start: value for kind, value in kinds}
+    for kind in chosen([kind for kind, _ in kinds], (1, 2, 3, 4, 5)):
+        within = (graph.field, whole, around[kind.start], kind)
+        for f in reader.fields([(kind.at, kind.end)], place):
+            if f.number == 1 and f.wire == LEN:
+                yield f, within
+
+
+def _place(graph: MetaGraph, name: str) -> str:
+    return f'{graph.place}.collection_def["{printable(name)}"]'
 
 
 def saved_variables(graph: MetaGraph) -> set[bytes] | None:

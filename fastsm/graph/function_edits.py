@@ -202,8 +202,8 @@ class Library:
         except CoreError as e:
             raise self._reader.error(e, self._graph_def.place) from None
 
-    def _call(self, row: int) -> Call:
-        """The node of a row, with the fields around it."""
+    def node(self, row: int) -> Nested:
+        """The node of a row of the index, with the fields around it."""
         start, end, owner = self._row(row)
         graph = self._owner(owner)
         at, _, around = next(o for o in graph.occurrences if o[0] <= start and end <= o[1])
@@ -214,7 +214,10 @@ class Library:
             at = max(at, self._row(before)[1])
         near = Nested(self._reader, [(at, end, around)], graph.place)
         pair = next(p for p in near.holding(_BODY if owner else _NODE) if p[0].at == start)
-        return Call(near.of([pair], "node"), owner)
+        return near.of([pair], "node")
+
+    def _call(self, row: int) -> Call:
+        return Call(self.node(row), self._row(row)[2])
 
     def _row(self, row: int) -> tuple[int, int, int]:
         """(start, end, owner) of a node."""
