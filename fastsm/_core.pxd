@@ -249,6 +249,10 @@ cdef extern from "fsm_nodes.h" nogil:
         uint32_t first_node
         uint32_t n_nodes
 
+    ctypedef struct fsm_use:
+        uint32_t owner
+        uint32_t name
+
     const uint32_t FSM_NO_NAME
 
     ctypedef struct fsm_nodes:
@@ -258,6 +262,7 @@ cdef extern from "fsm_nodes.h" nogil:
         fsm_array nodes
         fsm_array functions
         fsm_array libraries
+        fsm_array uses
         fsm_names names
 
     fsm_status fsm_nodes_scan(fsm_nodes *nodes, const fsm_src *src, const fsm_span *spans,

@@ -777,6 +777,25 @@ cdef class NodeIndex:
             raise MemoryError
         return [self._name(i) for i in range(self.nodes.names.ends.n) if to[i]]
 
+    def using(self, ops):
+        """Where there are nodes of these ops (names): 0 the main graph, i + 1 function i."""
+        cdef fsm_use *use = <fsm_use *>self.nodes.uses.items
+        cdef bytearray wanted = self._wanted(ops)
+        cdef const uint8_t *is_wanted = <const uint8_t *>PyByteArray_AS_STRING(wanted)
+        cdef size_t i
+        return sorted({use[i].owner for i in range(self.nodes.uses.n) if is_wanted[use[i].name]})
+
+    cdef bytearray _wanted(self, ops):
+        """A byte for each interned name, 1 for these."""
+        cdef bytearray wanted = bytearray(self.nodes.names.ends.n or 1)
+        cdef uint32_t id
+        cdef bytes op
+        for op in ops:
+            if fsm_names_find(&self.nodes.names, <const uint8_t *>PyBytes_AS_STRING(op),
+                              PyBytes_GET_SIZE(op), &id):
+                wanted[id] = 1
+        return wanted
+
     def taking(self, Source source not None, bytes node not None):
         """The rows, in file order, of the nodes that take an output of this node.
 

@@ -104,15 +104,10 @@ cdef class EdgeIndex:
         cdef fsm_nodes *nodes = &self.nodes.nodes
         cdef fsm_node *node = <fsm_node *>nodes.nodes.items
         cdef fsm_function *function
-        cdef uint32_t row = 0, end = nodes.nodes.n, id
-        cdef bytearray wanted = bytearray(nodes.names.ends.n or 1)
-        cdef uint8_t *is_wanted = <uint8_t *>PyByteArray_AS_STRING(wanted)
-        cdef bytes op
+        cdef uint32_t row = 0, end = nodes.nodes.n
+        cdef bytearray wanted = self.nodes._wanted(ops)
+        cdef const uint8_t *is_wanted = <const uint8_t *>PyByteArray_AS_STRING(wanted)
         cdef list found = []
-        for op in ops:
-            if fsm_names_find(&nodes.names, <const uint8_t *>PyBytes_AS_STRING(op),
-                              PyBytes_GET_SIZE(op), &id):
-                is_wanted[id] = 1
         if owner:
             function = <fsm_function *>nodes.functions.items + self._function(owner)
             row, end = function.first_node, function.first_node + function.n_nodes
@@ -121,6 +116,19 @@ cdef class EdgeIndex:
                 found.append(row)
             row += 1
         return found
+
+    def callees(self, uint32_t owner):
+        """The functions that the nodes of a function name, each once: positions."""
+        cdef fsm_function *function = <fsm_function *>self.nodes.nodes.functions.items
+        cdef fsm_edge *edges = <fsm_edge *>self.edges.edges.items
+        function += self._function(owner)
+        cdef uint32_t i, first = self.edges.first[function.first_node]
+        cdef uint32_t end = self.edges.first[function.first_node + function.n_nodes]
+        cdef dict found = {}
+        for i in range(first, end):
+            if fsm_edge_kind_of(edges[i]) == FSM_TO_FUNCTION:
+                found[fsm_edge_number(edges[i])] = None
+        return list(found)
 
     def walk(self, bytearray nodes not None, bytearray functions not None, rows=(), owners=()):
         """Mark rows and functions, and all that they take or name.

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 #: A name in a message is cut here; a model can hold names of megabytes.
 NAME_LIMIT = 200
 
+#: Names are not compared with more than so many, for "did you mean".
+_MAX_CLOSE = 5000
+
 # Characters that change how a terminal shows what follows: the bidirectional
 # controls of Unicode 15 (UAX #9) and the invisible separators.
 _HIDDEN = frozenset(
@@ -158,3 +161,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(plain(v) for v in value)
     return value
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """What to say of a name that is not there: `` Did you mean x? It has: x, y``."""
+    import difflib
+
+    known = [n for n, _ in zip(names, range(_MAX_CLOSE), strict=False)]
+    close = difflib.get_close_matches(name, known, 1)
+    meant = f"Did you mean {printable(close[0])}? " if close else ""
+    shown = ", ".join(map(printable, known[:20])) + (", ..." if len(known) > 20 else "")
+    return f"{meant}It has: {shown or 'none'}"
+
+
+def step(name: str) -> str:
+    """A child's name as a step of an object's path: ``.kernel``, ``[1]``."""
+    return f"[{name}]" if name.isascii() and name.isdigit() else f".{name}"

@@ -14,7 +14,7 @@ from bisect import bisect_right
 
 from .. import _core
 from ..errors import CoreError, FormatError
-from ..text import Record
+from ..text import Record, step
 from . import OBJECT_GRAPH_KEY
 
 TYPE_CHECKING = False
@@ -239,7 +239,7 @@ class CheckpointGraph:
                 names.append(f".<{slot}>")
                 continue
             name, node = self._names[i], self._owner(i)
-            names.append(f"[{name}]" if name.isascii() and name.isdigit() else f".{name}")
+            names.append(step(name))
         return "".join(reversed(names)).removeprefix(".")
 
     def group(self, node: int) -> str:

@@ -8,6 +8,7 @@ RecurseObjectsToRestore (2.21).
 
 from __future__ import annotations
 
+from ..graph.objects import SIGNATURE_MAP, SIGNATURES_CHILD
 from ..text import printable
 from ..views import RESERVED
 
@@ -38,9 +39,9 @@ def _check_signatures(report: Report, file: str, graph: MetaGraph) -> None:
     objects = graph.objects
     if objects is None or not len(objects):
         return
-    holder = objects.child(objects.root, "signatures")
+    holder = objects.child(objects.root, SIGNATURES_CHILD)
     found: set[str] = set()
-    if holder is not None and holder.identifier == "signature_map":
+    if holder is not None and holder.identifier == SIGNATURE_MAP:
         found = {name for name, _ in holder.child_ids}
     defs = {k for k, s in graph.signature_defs.items() if not (k in RESERVED and k in s.outputs)}
     for key in sorted(defs - found):

@@ -17,9 +17,9 @@ from ..graph.nodes import Graph
 from ..graph.paths import OPENERS, takers
 from ..plan import is_name
 from ..source import LEN, File, last
-from ..text import printable, size
+from ..text import did_you_mean, printable, size
 from ..views import ASSETS_COLLECTION, MAX_ASSETS, is_packed_asset
-from .draft import Done, did_you_mean
+from .draft import Done
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from ..locate import Located
     from ..views import MetaGraph
 
-#: Names are not compared with more than so many, for "did you mean".
-_MAX_CLOSE = 5000
-
 _STRING = 7  # DataType of the entry that holds the checkpoint's object graph
 
 
@@ -380,14 +377,3 @@ class Draft:
         )  # fmt: skip
         if content is not None:
             self.plan.write(FINGERPRINT, content)
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """What to say of a name that is not there: `` Did you mean x? It has: x, y``."""
-    import difflib
-
-    known = [n for n, _ in zip(names, range(_MAX_CLOSE), strict=False)]
-    close = difflib.get_close_matches(name, known, 1)
-    meant = f"Did you mean {printable(close[0])}? " if close else ""
-    shown = ", ".join(map(printable, known[:20])) + (", ..." if len(known) > 20 else "")
-    return f"{meant}It has: {shown or 'none'}"

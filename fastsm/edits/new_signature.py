@@ -6,9 +6,9 @@ from .. import dtypes
 from ..errors import MissingError, RefusedError, UsageError
 from ..fingerprint import SIGNATURES
 from ..graph.tensors import Tensor, Tensors, split
-from ..text import printable, tag_set
+from ..text import did_you_mean, printable, tag_set
 from . import signature_def
-from .draft import Done, did_you_mean
+from .draft import Done
 from .signatures import (
     METHODS,
     Held,

@@ -12,10 +12,10 @@ from ..graph.function_edits import Library
 from ..graph.nested import of_graph
 from ..graph.structured_edits import rename_entry
 from ..graph.wrapper import Wrapper, copy_of, wrapper_of
-from ..text import listed, printable
+from ..text import did_you_mean, listed, printable
 from ..views import Signature
 from . import warmup
-from .draft import Done, did_you_mean
+from .draft import Done
 from .signatures import (
     Held,
     Tracked,

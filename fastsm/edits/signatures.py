@@ -13,11 +13,12 @@ from ..bundle import OBJECT_GRAPH_KEY
 from ..errors import MissingError, RefusedError, UsageError
 from ..fingerprint import OBJECTS, SIGNATURES
 from ..graph.object_edits import CheckpointObjectEdits, SavedObjectEdits
+from ..graph.objects import SIGNATURE_MAP, SIGNATURES_CHILD
 from ..source import MAX_TEXT
-from ..text import printable, tag_set
+from ..text import did_you_mean, printable, tag_set
 from ..views import MAX_SIGNATURES, PREDICT, RESERVED, TRAIN_OP, as_tag_set
 from . import signature_def, warmup
-from .draft import Done, did_you_mean
+from .draft import Done
 from .warmup import SERVING_DEFAULT
 
 TYPE_CHECKING = False
@@ -36,10 +37,6 @@ METHODS = {
     "classify": "tensorflow/serving/classify",
     "regress": "tensorflow/serving/regress",
 }
-
-#: The child of the root whose children are the signatures, and what kind of object it is.
-#: Source: tensorflow/python/saved_model/signature_serialization.py.
-SIGNATURES_CHILD, SIGNATURE_MAP = "signatures", "signature_map"
 
 
 class Held:

@@ -179,6 +179,10 @@ class Edges:
             number + 1 for kind, number in self._core.edges_of(row) if kind == _core.TO_FUNCTION
         ]
 
+    def callees(self, owner: int) -> list[int]:
+        """The functions that the nodes of a function name, each once; owners."""
+        return [number + 1 for number in self._core.callees(owner)]
+
     def colocated(self, row: int) -> list[bytes]:
         """The nodes that a node is placed with, by ``_class``."""
         return [name for name, _ in self._classes(self.node(row))]

@@ -30,6 +30,10 @@ KINDS = {
     9: "constant", 10: "resource", 12: "captured_tensor",
 }  # fmt: skip
 
+#: The child of the root whose children are the signatures, and what kind of object it is.
+#: Source: tensorflow/python/saved_model/signature_serialization.py (2.21).
+SIGNATURES_CHILD, SIGNATURE_MAP = "signatures", "signature_map"
+
 #: More nodes than this are refused; their index would take 96 MiB. The largest models
 #: known have some ten thousand.
 MAX_OBJECTS = 1 << 22
@@ -186,16 +190,17 @@ class ConcreteFunction:
     Attributes:
         name: Its name in the function library.
         field: The entry of the map concrete_functions.
+        place: It, as errors name it.
     """
 
-    __slots__ = ("_place", "_reader", "_spans", "field", "name")
+    __slots__ = ("_reader", "_spans", "field", "name", "place")
 
     def __init__(
         self, reader: Reader, name: str, field: Field, spans: Spans, place: str
     ) -> None:
         self._reader = reader
         self._spans = spans
-        self._place = place
+        self.place = place
         self.name = name
         self.field = field
 
@@ -205,7 +210,7 @@ class ConcreteFunction:
     @property
     def fields(self) -> list[Field]:
         """The fields of the SavedConcreteFunction."""
-        return self._reader.fields(self._spans, self._place)
+        return self._reader.fields(self._spans, self.place)
 
     @property
     def bound_inputs(self) -> list[int]:
@@ -227,13 +232,13 @@ class ConcreteFunction:
         return self._decode(4, "output_signature")
 
     def _field(self, number: int) -> Message:
-        return self._reader.parse("SavedConcreteFunction", self._spans, self._place, only=number)
+        return self._reader.parse("SavedConcreteFunction", self._spans, self.place, only=number)
 
     def _decode(self, number: int, name: str) -> Any:
         from .structured import from_message
 
         message = self._field(number).get(number, {})
-        return from_message(self._reader, message, f"{self._place}.{name}", self.field.start)
+        return from_message(self._reader, message, f"{self.place}.{name}", self.field.start)
 
 
 class ObjectNode:
@@ -252,10 +257,7 @@ class ObjectNode:
         self.id = node_id
         self.place = f"{graph.place}.nodes[{node_id}]"
         self._span = (at, end)
-        # The Python signature of a function is large, and seldom asked for.
-        self._message = graph.reader.parse(
-            "SavedObject", [self._span], self.place, located="FunctionSpec"
-        )
+        self._message = graph.message(node_id, at, end)
         self._number = 0
         for number in self._message:
             if number in KINDS:
@@ -510,6 +512,20 @@ class ObjectGraph(NodeList):
     def __iter__(self) -> Iterator[ObjectNode]:
         for i in range(len(self)):
             yield self[i]
+
+    def messages(self) -> Iterator[Message]:
+        """What each node says, as `Reader.parse` gives it: for one pass over many."""
+        index = iter(self._index)
+        for i, (_, at, end) in enumerate(zip(index, index, index, strict=True)):
+            yield self.message(i, at, end)
+
+    def message(self, node_id: int, at: int, end: int) -> Message:
+        """What the node at this position says, which is in these bytes.
+
+        The Python signature of a function, which is large and seldom asked for, as spans.
+        """
+        place = f"{self.place}.nodes[{node_id}]"
+        return self.reader.parse("SavedObject", [(at, end)], place, located="FunctionSpec")
 
     @property
     def root(self) -> ObjectNode:

@@ -11,9 +11,8 @@ import inspect
 import json
 import sys
 
-from ..edits.draft import did_you_mean
 from ..errors import FormatError, MissingError, UsageError
-from ..text import count, printable
+from ..text import count, did_you_mean, printable
 from .transaction import Edit
 
 TYPE_CHECKING = False
