@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,9 +33,11 @@ from .graphs import (
     node_list,
     op,
     saver,
+    text,
     variable,
 )  # fmt: skip
-from .wire import delimited, entry
+from .oracle import Loader, Oracle
+from .wire import delimited, entry, integer
 
 
 class Settled:
@@ -239,6 +242,75 @@ def test_an_action_of_several_handles_keeps_them_all(tmp_path: Path) -> None:
     )
     assert settled.kept == {"both", "m/Assign"}
     assert list(settled.reach.live.functions) == [1]
+
+
+# -- handles of one name ---------------------------------------------------------------
+
+
+def named(name: str, shared: str, container: str = "") -> bytes:
+    return node(name, "VarHandleOp", shared_name=text(shared), container=text(container))
+
+
+@pytest.mark.parametrize(
+    "twin, kept",
+    [
+        (named("twin", "w"), {"w/set"}),
+        (named("twin", "one"), set()),
+        (named("twin", "w", "elsewhere"), set()),
+        (named("m", "w"), {"w/set"}),
+    ],
+)
+def test_handles_of_one_name_lead_to_one_variable(
+    twin: bytes, kept: set[str], tmp_path: Path
+) -> None:
+    name = "m" if b"m" in twin[:4] else "twin"
+    nodes = [
+        twin, named("v", "w"), named("dead", "d"), node("c", "Const"),
+        node("w/set", "AssignVariableOp", "v", "c"), node("set", "AssignVariableOp", "dead", "c"),
+        node("read", "ReadVariableOp", name), noop("init", "w/set", "set"),
+    ]  # fmt: skip
+    assert made(tmp_path, nodes, "read", fields=init_op("init")).kept == kept
+
+
+def test_functions_may_make_a_handle_of_that_name(tmp_path: Path) -> None:
+    inside, other = function("f", named("h", "w")), function("g", named("h", "d"))
+    nodes = [
+        named("v", "w"), named("dead", "d"), node("c", "Const"),
+        node("w/set", "AssignVariableOp", "v", "c"), node("set", "AssignVariableOp", "dead", "c"),
+        node("call", "PartitionedCall", f=function_named("f")), noop("init", "w/set", "set"),
+    ]  # fmt: skip
+    settled = made(tmp_path, nodes, "call", fields=init_op("init"), functions=(inside, other))
+    assert settled.kept == {"w/set"}
+
+
+SCALAR = delimited(7)
+ONE = delimited(8, integer(1, FLOAT), delimited(2), delimited(5, struct.pack("<f", 1.5)))
+
+
+def test_tensorflow_shares_what_is_named_alike(tmp_path: Path, oracle: Oracle) -> None:
+    """What is left is run by the loaders: it has what init gave to another node's variable."""
+    of = {"dtype": dtype(FLOAT)}
+    nodes = [
+        node("c", "Const", value=ONE, **of), noop("init", "set", "dead/set"),
+        *(node(n, "VarHandleOp", shape=SCALAR, shared_name=text(shared), **of)
+          for n, shared in (("v", "w"), ("twin", "w"), ("dead", "d"))),
+        node("set", "AssignVariableOp", "v", "c", **of),
+        node("dead/set", "AssignVariableOp", "dead", "c", **of),
+        node("read", "ReadVariableOp", "twin", **of),
+    ]  # fmt: skip
+    read = [delimited(1, "read:0"), integer(2, FLOAT), delimited(3)]
+    signature = entry(5, "s", entry(2, "y", *read))
+    settled = made(tmp_path, nodes, "read", fields=init_op("init") + signature)
+    assert settled.live == {"c", "init", "set", "v", "twin", "read"}
+    loaders: tuple[Loader, ...] = ("v1", "cc")
+    want = [oracle.run(tmp_path, loader, signature="s") for loader in loaders]
+    rewrite = Rewrite(settled.graph.reader.source)
+    settled.reach.write(rewrite)
+    assert settled.edges.cut(rewrite, settled.reach.live) == (2, 0, 0)
+    source = rewrite.source()
+    (tmp_path / "saved_model.pb").write_bytes(source.read(0, source.size))
+    assert [oracle.run(tmp_path, loader, signature="s") for loader in loaders] == want
+    assert want[0]["y"].dtype == "float32"
 
 
 # -- what lies behind an action --------------------------------------------------------

@@ -68,6 +68,11 @@ class Node:
         f = last(func, 1)
         return self._reader.bytes(f, self.place) if f else b""
 
+    def string(self, name: str) -> bytes:
+        """The string in an attribute, or b""."""
+        f = last(self.attr(name), 2)
+        return self._reader.bytes(f, self.place) if f else b""
+
     def dtype(self, name: str) -> int | None:
         """The DataType in an attribute."""
         f = last(self.attr(name), 6, VARINT)

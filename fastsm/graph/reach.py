@@ -301,7 +301,7 @@ class _Flow:
         self._leads: dict[int, list[int | Action]] = {}  # node -> what takes a handle from it
         self._takers: dict[int, list[int]] = {}  # node -> what takes anything from it
         self._touching: set[int] = set()  # nodes that count where what they touch is live
-        self._found: list[int] = []  # where a handle leads to what others may find by its name
+        self._sources: list[int] = []  # those that make a handle, and take none
         self._hot: set[int] = set()  # those that do
 
     def begin(self, actions: Iterable[Action]) -> list[Action]:
@@ -316,8 +316,9 @@ class _Flow:
                 kept.append(action)
         doing, idle = self._look_behind()
         kept += self._heated(doing, idle)
-        live = [row for row in self._leads if self._reach.is_live(row)]
-        return kept + self.flood([*live, *self._found])
+        found = [row for row in self._sources if not self._ops.is_own(row)]
+        found += self._shared()
+        return kept + self.flood([*found, *filter(self._reach.is_live, self._leads)])
 
     def flood(self, rows: Iterable[int]) -> list[Action]:
         """The actions that are to be kept as these nodes are live; each is told once."""
@@ -362,6 +363,33 @@ class _Flow:
                     stack.append(taken)
         return doing, idle
 
+    def _shared(self) -> list[int]:
+        """Let handles of one name lead to each other; those that functions make by that name.
+
+        Nodes that name a resource or a variable alike share it.
+        Source: tensorflow/core/framework/resource_mgr.cc ContainerInfo::Init (2.21).
+        """
+        edges, live = self._edges, self._reach.live
+        made = {edges.op(row) for row in self._sources}
+        rows = dict.fromkeys([*self._sources, *edges.with_op(*made)])
+        named: dict[tuple[bytes, bytes], list[int]] = {}
+        for row in rows:
+            named.setdefault(self._shared_name(row), []).append(row)
+        for alike in named.values():
+            for row, other in zip(alike, [*alike[1:], alike[0]], strict=True):
+                if row != other:
+                    self._leads.setdefault(row, []).append(other)
+        inside = [
+            self._shared_name(row)
+            for owner, is_live in enumerate(live.functions, 1) if is_live
+            for row in edges.with_op(*made, owner=owner)
+        ]  # fmt: skip
+        return [row for name in inside for row in named.get(name, ())[:1]]
+
+    def _shared_name(self, row: int) -> tuple[bytes, bytes]:
+        node = self._edges.node(row)
+        return node.string("container"), node.string("shared_name") or node.name
+
     def _lead(self, taker: int | Action, producers: Iterable[int]) -> None:
         """Say that a handle comes to something, and how it comes to where it comes from."""
         stack: list[tuple[int | Action, Iterable[int]]] = [(taker, producers)]
@@ -372,8 +400,8 @@ class _Flow:
                     self._leads[row] = []
                     before = self._reach.producers(row)
                     stack.append((row, before))
-                    if not before and not self._ops.is_own(row):
-                        self._found.append(row)
+                    if not before:
+                        self._sources.append(row)
                 self._leads[row].append(taker)
 
     def _heated(self, rows: Iterable[int], through: Container[int] | None = None) -> list[Action]:
