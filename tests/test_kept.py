@@ -3,14 +3,19 @@ bytes by hand, and models that TensorFlow loads."""
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastsm.commit import commit
 from fastsm.edits.draft import Draft
+from fastsm.edits.strip import keras_metadata
 from fastsm.edits.strip.objects import tracked_source, write
 from fastsm.errors import FormatError, MissingError, RefusedError, UsageError
 from fastsm.fingerprint import OBJECTS
@@ -553,24 +558,43 @@ def test_a_hundred_thousand_objects_take_no_time_that_grows_with_their_square() 
 # -- models that TensorFlow loads --------------------------------------------------------------
 
 
-def prune(path: Path, level: str, **options: Sequence[str]) -> Kept:
-    """Leave only the objects that stay; the graph, its signatures and the variables as they
-    are."""
+def select(path: Path, level: str, **options: Any) -> tuple[Draft, Kept]:
+    """What stays of a model with one meta graph."""
     model = open_model(path)
     draft = Draft(str(path), model.located, model.reader)
     (graph,) = draft.graphs
     training = Training(Edges(Graph(graph))) if level == CALLABLES else None
-    tracked = draft.tracked
     kept = Kept(
-        graph, tracked, level=level, signatures=graph.signatures, training=training, **options
-    )
+        graph, draft.tracked, level=level, signatures=graph.signatures, training=training,
+        **options,
+    )  # fmt: skip
+    return draft, kept
+
+
+def prune(path: Path, level: str, **options: Any) -> Kept:
+    """Leave only the objects that stay; the graph, its signatures and the variables as they
+    are."""
+    draft, kept = select(path, level, **options)
+    (graph,), tracked = draft.graphs, draft.tracked
     rewrite = draft.rewrite()
     write(rewrite, graph, kept, {i: i for i in range(len(graph.assets))})
     draft.put(rewrite, [OBJECTS])
     if tracked is not None:
         draft.put_tracked(tracked_source(tracked, kept))
+    metadata = draft.file(keras_metadata.NAME)
+    if metadata is not None:
+        data = metadata.read(0, metadata.size)
+        draft.write(keras_metadata.NAME, from_bytes(keras_metadata.renumbered(data, kept.ids)))
     commit(draft.finish())
     return kept
+
+
+def computed(program: str, *paths: Path) -> list[str]:
+    """What a program of TensorFlow's prints of each of these, a line each."""
+    words = [sys.executable, "-c", textwrap.dedent(program), *map(str, paths)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-len(paths) :]
 
 
 MODELS = [
@@ -621,6 +645,66 @@ def test_a_signature_that_trains_stays_with_its_reason(model_copy: ModelFactory)
     kept = prune(model_copy("train_signature"), CALLABLES)
     assert len(kept.ids) == kept.objects.n
     assert set(kept.spared.values()) == {"the signature train calls it"}
+
+
+@pytest.mark.parametrize("inference_only", [False, True])
+@pytest.mark.parametrize("name", ["tf_keras_lstm", "tf_keras_slots"])
+def test_tf_keras_loads_the_callables(
+    name: str, inference_only: bool, model: ModelFactory, model_copy: ModelFactory
+) -> None:
+    before, path = model(name), model_copy(name)
+    kept = prune(path, CALLABLES, inference_only=inference_only)
+    assert kept.optimizers
+    lstm = name == "tf_keras_lstm"
+    assert len(kept.functions) == (10 if inference_only else 16) if lstm else 8
+    program = """
+        import sys, numpy, tf_keras
+        for path in sys.argv[1:]:
+            net = tf_keras.models.load_model(path)
+            x = numpy.ones([2, *net.input_shape[1:]], "float32")
+            print(net.predict(x, verbose=0).tobytes().hex(), len(net.trainable_weights))
+            net.fit(x, net.predict(x, verbose=0) + 1, verbose=0)  # with a new optimizer
+    """
+    first, second = computed(program, before, path)
+    assert first == second
+
+
+@pytest.mark.parametrize("name", ["custom_gradient", "trained_flow"])
+def test_gradients_that_a_program_defines_stay_with_callables(
+    name: str, model: ModelFactory, model_copy: ModelFactory
+) -> None:
+    for options in ({"gradients": False}, {"inference_only": True}):
+        _, kept = select(model(name), CALLABLES, **options)
+        assert not any("internal_grad_fn" in name for name in kept.functions)
+    path = model_copy(name)
+    kept = prune(path, CALLABLES)
+    assert any("internal_grad_fn" in name for name in kept.functions)
+    program = """
+        import sys, tensorflow as tf
+        for path in sys.argv[1:]:
+            loaded = tf.saved_model.load(path)
+            x = tf.constant([-3.0, 0.25, 2.0])
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = tf.reduce_sum(loaded.serve(x)["y"] ** 2)
+            print(tape.gradient(y, x).numpy().tolist())
+    """
+    if name == "custom_gradient":
+        first, second = computed(program, model(name), path)
+        assert first == second
+
+
+def test_keras_metadata_follows_the_objects() -> None:
+    def said(node_id: int, *more: bytes) -> bytes:
+        return sub(1, *more, integer(2, node_id) if node_id else b"", sub(3, "root"), sub(99, "x"))
+
+    data = said(0) + said(2) + sub(98, "y") + said(3, integer(2, 7)) + said(4)
+    kept = {0: 0, 3: 1, 4: 4, 7: 2}
+    new = said(0) + sub(98, "y") + said(1) + said(4)
+    assert keras_metadata.renumbered(data, kept) == new
+    assert keras_metadata.renumbered(new, {0: 0, 1: 1, 4: 4}) == new
+    with pytest.raises(FormatError, match=r"keras_metadata\.pb"):
+        keras_metadata.renumbered(b"\x0a\x05\x0a", kept)
 
 
 def test_models_of_others_load(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..source import Message, Reader
     from ..views import MetaGraph
-    from .objects import ObjectGraph
+    from .objects import ObjectGraph, ObjectNode
     from .training import Training
 
     #: The steps from the root to an object: (owner, name, child).
@@ -42,6 +42,9 @@ _LIST = "trackable_list_wrapper"
 #: An edge of this name leads to an optimizer, whatever that one is made of: those of Keras 3
 #: have no identifier of their own.
 _OPTIMIZER = "optimizer"
+
+#: The argument of Keras' calls that says whether it is training.
+_TRAINING = "training"
 
 #: Of a longer path the beginning is left out: a file must not decide how long they all are.
 _MAX_DEPTH = 100
@@ -211,6 +214,8 @@ class Kept:
             ``layers[1].kernel``, ``model/optimizer``.
         drop: Paths of objects to drop, with what only they lead to.
         training: What of the library trains, and what gradients need; for callables.
+        gradients: Whether gradients of the callables can still be computed.
+        inference_only: Drop traces with ``training=True``, too, and what gradients need.
 
     Attributes:
         ids: Old number -> new number, in the saved graph; ascending, the root stays 0.
@@ -237,6 +242,8 @@ class Kept:
         keep: Sequence[str] = (),
         drop: Sequence[str] = (),
         training: Training | None = None,
+        gradients: bool = True,
+        inference_only: bool = False,
     ) -> None:
         assert graph.objects is not None
         self.objects = Objects(graph.objects)
@@ -269,7 +276,7 @@ class Kept:
         self._closed.update(_target(way) for way in gone)
         spared = self._below(map(_target, kept))
         if level == CALLABLES:
-            self._close(spared)
+            self._close(spared, inference_only)
         self._start(signatures)
         if level == CALLABLES:
             self._close_functions()
@@ -277,7 +284,8 @@ class Kept:
         for way in kept:
             self._keep(way)
         self._follow()
-        self._need_gradients()
+        if gradients and not inference_only:
+            self._need_gradients()
         self._leave_captures(spared)
         self._check(gone)
         self._connect()
@@ -423,7 +431,7 @@ class Kept:
         by_kind = {i for i, identifier in o.identifiers.items() if identifier in _OPTIMIZERS}
         return (named | by_kind | set(o.slots)) - {0}
 
-    def _close(self, spared: set[int]) -> None:
+    def _close(self, spared: set[int], inference_only: bool) -> None:
         """Close what is for training, but for what is spared."""
         o = self.objects
         closed = set(self._optimizers)
@@ -432,6 +440,9 @@ class Kept:
         if self._training is not None:
             said = {name for i in spared for name in o.functions.get(i, ())}
             self._unsaid = self._training.functions - said
+        if inference_only:
+            for i in o.polymorphic - spared:
+                self._unsaid.update(_training_traces(o.graph[i]))
         self._closed |= closed - spared
 
     def _start(self, signatures: Collection[str]) -> None:
@@ -768,6 +779,33 @@ class Kept:
         raise MissingError(
             o.graph.reader.path, f"no object {printable(path)}", hint=did_you_mean(path, names)
         )
+
+
+def _training_traces(function: ObjectNode) -> Iterator[str]:
+    """The traces of a function that were made with ``training=True``.
+
+    Source: tensorflow/python/saved_model/function_serialization.py,
+    tensorflow/python/util/tf_inspect.py FullArgSpec: what an argument is that is no tensor is
+    part of a trace's signature (2.21).
+    """
+    spec = function.function_spec
+    arguments = spec.fullargspec if spec else None
+    names = arguments[0] if isinstance(arguments, tuple) and arguments else None
+    at = -1
+    if spec and isinstance(names, list) and _TRAINING in names:
+        at = names.index(_TRAINING) - spec.is_method
+    known = function.graph.concrete_functions
+    for name in function.concrete_function_names:
+        signature = known[name].input_signature if name in known else None
+        if not isinstance(signature, tuple) or len(signature) != 2:
+            continue
+        given, named = signature
+        if isinstance(given, tuple) and 0 <= at < len(given):
+            value = given[at]
+        else:
+            value = named.get(_TRAINING) if isinstance(named, dict) else None
+        if value is True:
+            yield name
 
 
 def _steps(
