@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from .errors import FormatError
-from .graph.nodes import Graph, node_of, output_of
+from .graph.nodes import Graph
 from .graph.paths import takers
 from .locate import below
 from .text import Record, printable
@@ -111,12 +111,6 @@ def absent(folder: str, name: str) -> str | None:
     if os.path.isdir(path):
         return f"{what} is a folder"
     return f"{what} is {'no regular file' if os.path.exists(path) else 'not there'}"
-
-
-def fed_tensor(asset: Asset) -> tuple[bytes, int]:
-    """The tensor that is fed an asset's path: ``x`` is ``x:0``."""
-    tensor = asset.tensor.encode("utf-8", "surrogateescape")
-    return node_of(tensor), output_of(tensor)
 
 
 def files(folder: str) -> list[str]:

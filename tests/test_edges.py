@@ -342,7 +342,7 @@ def test_what_does_not_resolve_is_told() -> None:
         ),
     )  # fmt: skip
     assert told(edges.problems()) == [
-        ("gradient", "unregistered", 0, -1),
+        ("registered", "unregistered", 0, -1),
         ("gradient", "no_gradient", 0, -1),
         ("ret", "gone:out:0", 1, -1),
         ("control_ret", "lost", 1, -1),

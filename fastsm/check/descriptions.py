@@ -1,9 +1,7 @@
-"""What a TF2 model says twice: its signatures, and the names of its objects.
+"""What a TF2 model says twice: its signatures.
 
-Sessions go by signature_def, tf.saved_model.load by the saved objects; the C++ loader of TF2
-models holds the checkpoint's own object graph against these.
-Source: tensorflow/python/saved_model/load.py; tensorflow/cc/saved_model/bundle_v2.cc
-RecurseObjectsToRestore (2.21).
+Sessions go by signature_def, tf.saved_model.load by the saved objects.
+Source: tensorflow/python/saved_model/load.py (2.21).
 """
 
 from __future__ import annotations
@@ -14,28 +12,17 @@ from ..views import RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..views import MetaGraph
     from .model import Damage
     from .report import Report
-    from .restore import Trackables
 
 
-def check_descriptions(
-    report: Report, damage: Damage, graph: MetaGraph, nodes: Trackables | None
-) -> None:
-    """Hold the descriptions of a model's only meta graph against each other.
-
-    Args:
-        nodes: The checkpoint's own object graph, where it can be read.
-    """
-    damage.guard(lambda: _check_signatures(report, damage.file, graph))
-    if nodes is not None and len(nodes):
-        damage.guard(lambda: _check_children(report, damage.file, graph, nodes))
+def check_descriptions(report: Report, damage: Damage, graph: MetaGraph) -> None:
+    """Hold the two descriptions of the signatures of a model's only meta graph together."""
+    damage.guard(lambda: _check(report, damage.file, graph))
 
 
-def _check_signatures(report: Report, file: str, graph: MetaGraph) -> None:
+def _check(report: Report, file: str, graph: MetaGraph) -> None:
     objects = graph.objects
     if objects is None or not len(objects):
         return
@@ -57,54 +44,3 @@ def _check_signatures(report: Report, file: str, graph: MetaGraph) -> None:
             "saved_model_cli do not find it",
             place=f"{objects.place}.nodes[{holder.id if holder else 0}].children", key=key,
         )  # fmt: skip
-
-
-def _check_children(report: Report, file: str, graph: MetaGraph, nodes: Trackables) -> None:
-    """Walk both graphs from their roots, as C++ does: into each tracked object once."""
-    objects = graph.objects
-    if objects is None or not len(objects):
-        return
-    seen: set[int] = set()
-    path: list[str] = []
-    walk: list[tuple[Iterator[tuple[str, int]], dict[str, int]]] = []
-    saved, stored = 0, 0
-    while True:
-        # Of equal names C++ takes the first.
-        named = dict(reversed(objects[saved].child_ids))
-        walk.append((nodes.each_child(stored), named))
-        step = _next(report, file, walk, path, seen, (len(objects), len(nodes)))
-        if step is None:
-            return
-        saved, stored = step
-
-
-def _next(
-    report: Report,
-    file: str,
-    walk: list[tuple[Iterator[tuple[str, int]], dict[str, int]]],
-    path: list[str],
-    seen: set[int],
-    sizes: tuple[int, int],
-) -> tuple[int, int] | None:
-    """The next pair of nodes to go into; a finding for each child that has no pair."""
-    while walk:
-        children, named = walk[-1]
-        for name, stored in children:
-            if stored in seen or not 0 <= stored < sizes[1]:
-                continue  # one that is no node has a finding of its own
-            seen.add(stored)
-            saved = named.get(name)
-            if saved is not None and 0 <= saved < sizes[0]:
-                path.append(name)
-                return saved, stored
-            way = ".".join(map(printable, [*path[-8:], name]))
-            report.add(
-                "object-child", file,
-                f"{'...' if len(path) > 8 else ''}{way}: the checkpoint's own object graph has it, "
-                "the model's has not",
-                key=name,
-            )  # fmt: skip
-        walk.pop()
-        if path:
-            path.pop()
-    return None

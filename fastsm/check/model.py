@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import os
 
-from ..assets import ASSETS, absent, fed_tensor, outside, same_file, unused
+from ..assets import ASSETS, absent, outside, unused
 from ..errors import CoreError, FormatError, UnsupportedError
-from ..graph.nodes import Graph, n_outputs, node_of
+from ..graph.edges import Edges
+from ..graph.nodes import Graph, node_of
+from ..graph.references import References
 from ..locate import below
-from ..text import count, counted, printable
-from ..views import RESERVED
+from ..text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable
     from typing import TypeVar
 
+    from ..graph.tracked import Keys, Trackables
+    from ..graph.unresolved import Unresolved
     from ..model import SavedModel
-    from ..views import Asset, MetaGraph, TensorInfo
+    from ..views import Asset, MetaGraph
     from .report import Report
 
     T = TypeVar("T")
@@ -71,135 +74,44 @@ def check_whole(damage: Damage, model: SavedModel) -> int | None:
     return damage.guard(lambda: checksum(source))
 
 
-def check_graph(report: Report, damage: Damage, graph: MetaGraph) -> Graph | None:
-    """Signatures, saver, init op and assets of a meta graph against its nodes.
+def check_references(
+    report: Report,
+    damage: Damage,
+    graph: MetaGraph,
+    tracked: Trackables | None,
+    keys: Keys | None,
+    *,
+    by_objects: bool,
+) -> References:
+    """Everything that a meta graph names, against what is there.
 
-    Returns its nodes, or None where they cannot be read.
+    Args:
+        tracked, keys, by_objects: As `References` takes them.
     """
     report.count("meta_graphs")
     damage.guard(lambda: graph.tags)
     damage.guard(lambda: graph.collections)
     damage.guard(lambda: graph.n_objects)
-    nodes = damage.guard(lambda: Graph(graph))
-    damage.guard(lambda: _check_objects(report, damage, graph, nodes))
-    named = list(_named(damage, graph))
-    if nodes is None:
+    report.count("signatures", len(damage.guard(lambda: graph.signature_defs) or ()))
+    edges = damage.guard(lambda: Edges(Graph(graph)))
+    if edges is None:
         report.skip(f"{graph.place}: what it names, against its nodes")
-        return None
-    report.count("nodes", graph.n_nodes + graph.n_function_nodes)
-    ids = [_tensor_id(rule, tensor) for rule, _, tensor in named]
-    wanted = {where[0] for where in ids if where is not None}
-    there = damage.guard(lambda: nodes.named(wanted)) or {}
-    for (rule, place, tensor), where in zip(named, ids, strict=True):
-        node = None if where is None else there.get(where[0])
-        problem = None
-        if where is None:
-            problem = "is no tensor's name"
-        elif node is None:
-            problem = "no such node in the graph"
-        elif rule == "signature-tensor":
-            n = damage.guard(lambda node=node: n_outputs(node))  # type: ignore[misc]
-            op = printable(node.op)
-            if n is not None and where[1] >= n:
-                problem = f"the node, {op}, has {counted(n, 'output')}"
-            elif n is None and where[1]:
-                report.skip(f'{place}: whether the op "{op}" has an output {where[1]}')
-        if problem:
-            report.add(
-                rule, damage.file, f'"{printable(tensor)}": {problem}', place=place, key=tensor
-            )
-    return nodes
+    else:
+        report.count("nodes", graph.n_nodes + graph.n_function_nodes)
+    references = References(
+        graph, edges, tracked, keys, by_objects=by_objects, skip=report.skip
+    )
+    for part in references.parts():
+        damage.guard(lambda part=part: add_unresolved(report, damage.file, part))  # type: ignore[misc]
+    return references
 
 
-def _tensor_id(rule: str, name: str) -> tuple[bytes, int] | None:
-    """(node, output) that a name means; None where it can mean no tensor.
-
-    Of a signature ``x`` is ``x:0``, to C++ at least.
-    Source: tensorflow/core/graph/tensor_id.cc ParseTensorName (2.21).
-    """
-    data = name.encode("utf-8", "surrogateescape")
-    if rule != "signature-tensor":
-        return node_of(data), 0
-    node, _, output = data.rpartition(b":")
-    if node and output.isdigit():
-        return node, int(output[-18:])
-    return None if not data or data.startswith(b"^") else (data, 0)
-
-
-def _check_objects(
-    report: Report, damage: Damage, graph: MetaGraph, nodes: Graph | None
-) -> None:
-    """What the model's objects name: other objects, functions, assets.
-
-    Source: tensorflow/python/saved_model/load.py Loader (2.21).
-    """
-    objects = graph.objects
-    if objects is None:
-        return
-    n, n_assets = len(objects), len(_assets(damage, graph))
-    functions = objects.concrete_functions
-
-    def add(place: str, words: str) -> None:
-        report.add("model-object", damage.file, words, place=place)
-
-    for node in objects:
-        for name, to in node.child_ids:
-            if not -n <= to < n:  # from the end backwards, as Python counts
-                add(node.place, f"its child {printable(name)} is object {count(to)}, of {count(n)}")
-        for function in node.concrete_function_names:
-            if function not in functions:
-                add(node.place, f'"{printable(function)}": no such concrete function')
-        asset = node.asset_index
-        if asset is not None and not -n_assets <= asset < n_assets:
-            add(node.place, f"is asset {count(asset)}, of {count(n_assets)}")
-    library = None if nodes is None else nodes.functions
-    for name, concrete in functions.items():
-        place = f'{objects.place}.concrete_functions["{printable(name)}"]'
-        for to in concrete.bound_inputs:
-            if not 0 <= to < n:
-                add(place, f"takes object {count(to)}, of {count(n)}")
-        if library is not None and name.encode("utf-8", "surrogateescape") not in library:
-            add(place, "no such function in the graph's library")
-
-
-def _named(damage: Damage, graph: MetaGraph) -> Iterator[tuple[str, str, str]]:
-    """(rule, place, tensor or op) of all that a meta graph names in its graph."""
-    for key, signature in (damage.guard(lambda: graph.signature_defs) or {}).items():
-        damage.report.count("signatures")
-        # The reserved ones name ops, which may have no output.
-        rule = "op-missing" if key in RESERVED else "signature-tensor"
-        for side in ("inputs", "outputs"):
-            for name, info in getattr(signature, side).items():
-                place = f'{graph.place}.signature_def["{printable(key)}"].{side}'
-                for tensor in _tensors(info):
-                    if tensor or key not in RESERVED:  # of no name is: there is no such op
-                        yield rule, f'{place}["{printable(name)}"]', tensor
-    saver = damage.guard(lambda: graph.saver)
-    if saver is not None:
-        for field in ("filename_tensor", "save_tensor", "restore_op"):
-            name = getattr(saver, field)
-            # A TF1 model that only restores has no save tensor worth the name.
-            if name and field != "save_tensor":
-                yield "op-missing", f"{graph.place}.saver_def.{field}", name
-    init_op = damage.guard(lambda: graph.init_op)
-    if init_op is not None and init_op.source != "signature" and init_op.name:
-        place = f'{graph.place}.collection_def["{printable(init_op.source)}"]'
-        yield "op-missing", place, init_op.name
-    for asset in _assets(damage, graph):
-        if asset.tensor:
-            yield "op-missing", f"{asset.place}.tensor_info", asset.tensor
-
-
-def _tensors(info: TensorInfo) -> Iterator[str]:
-    """The names of the tensors that make up one of a signature."""
-    if info.encoding == "composite_tensor":
-        for part in info.components:
-            yield from _tensors(part)
-        return
-    yield info.name
-    if info.encoding == "coo_sparse":
-        yield info.indices or ""
-        yield info.dense_shape or ""
+def add_unresolved(report: Report, file: str, found: Iterable[Unresolved]) -> None:
+    """A finding for each reference of a file that leads nowhere."""
+    for one in found:
+        report.add(
+            one.rule, file, one.problem, offset=one.offset, place=one.place, key=one.name
+        )
 
 
 # -- files --
@@ -210,36 +122,18 @@ def check_assets(report: Report, damage: Damage, model: SavedModel) -> None:
     named: set[str] = set()
     for graph in model.meta_graphs:
         missing: list[Asset] = []
-        fed: dict[tuple[bytes, int], str] = {}
         for asset in _assets(damage, graph):
-            place = f"{asset.place}.filename"
-            name = printable(asset.filename)
             report.count("assets")
             named.add(asset.filename)
             words = outside(asset.filename)
             if words:
                 report.add(
-                    "asset-outside", damage.file, f'"{name}": {words} (not opened)',
-                    place=place, key=asset.filename,
+                    "asset-outside", damage.file,
+                    f'"{printable(asset.filename)}": {words} (not opened)',
+                    place=f"{asset.place}.filename", key=asset.filename,
                 )  # fmt: skip
             elif not os.path.isfile(os.path.join(model.folder, ASSETS, asset.filename)):
                 missing.append(asset)
-            tensor = fed_tensor(asset)
-            if asset.tensor and ":" not in asset.tensor:
-                report.add(
-                    "asset-tensor", damage.file,
-                    f'"{printable(asset.tensor)}" is an op: the v1 loader wants a tensor',
-                    place=f"{asset.place}.tensor_info", key=asset.tensor,
-                )  # fmt: skip
-            if asset.tensor and tensor in fed:
-                other = fed[tensor]
-                both = f'"{printable(other)}" and "{name}"'
-                twice = f'"{name}" twice' if same_file(other, asset.filename) else both
-                report.add(
-                    "asset-tensor", damage.file, f'"{printable(asset.tensor)}" is fed {twice}',
-                    place=place, key=asset.tensor,
-                )  # fmt: skip
-            fed.setdefault(tensor, asset.filename)
         _add_missing(report, damage, model, graph, missing)
     for name in unused(model.folder, named):
         report.add("asset-unused", f"{ASSETS}/{printable(name)}", "no meta graph names it")

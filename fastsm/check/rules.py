@@ -89,13 +89,31 @@ RULES: dict[str, tuple[Severity, str, str | None]] = {
     "model-damaged": ("error", "saved_model.pb cannot be read through.", None),
     "signature-tensor": ("error", "A signature names a tensor that the graph has not.", None),
     "op-missing": ("error", "What loading runs (saver, init op, asset) is not in the graph.", None),
+    "node-input": (
+        "error", "A node takes what no node of its graph, or its function, has.", None,
+    ),
+    "node-class": (
+        "error", "A node is to be placed with one that the graph has not: sessions do not load"
+        " it.", None,
+    ),
+    "node-twice": ("error", "Two nodes of a graph, or a function, have one name.", None),
+    "function-missing": ("error", "A function is named that the graph's library has not.", None),
+    "function-return": ("error", "A function returns what none of its nodes has.", None),
+    "gradient-unregistered": (
+        "note", "A gradient is registered by a function that is not there, and no node asks for"
+        " it.", None,
+    ),
     "collection-dangling": (
         "error", "A collection names a tensor or an op that the graph has not: Python's loaders"
         " import every collection, and fail.", _REPAIR,
     ),
     "model-object": (
-        "error", "An object of the model names an object, a function or an asset that is not"
-        " there.", None,
+        "error", "An object of the model names an object, a function, a node or an asset that is"
+        " not there.", None,
+    ),
+    "object-unrestored": (
+        "error", "tf.saved_model.load does not restore an object of the model: it has no value in"
+        " the checkpoint by the names that lead to it, or no function that takes it.", None,
     ),
     "object-slots": (
         "error", "An optimizer has slot variables: tf.saved_model.load fails (add_slot), but where"
@@ -112,7 +130,7 @@ RULES: dict[str, tuple[Severity, str, str | None]] = {
     "restore-key": ("error", "The model restores a variable that the bundle has not.", None),
     "restore-dtype": ("error", "The model restores a variable as another dtype.", None),
     "restore-shape": ("error", "The model restores a variable to another shape.", None),
-    "object-graph": ("error", "The checkpoint's own object graph is damaged.", None),
+    "object-graph": ("error", "The checkpoint's own object graph is damaged, or missing.", None),
     "object-key": (
         "error", "The checkpoint's own object graph names a key that the bundle has not.", None,
     ),

@@ -8,7 +8,9 @@ from ..bundle import OBJECT_GRAPH_KEY
 from ..bundle.find import find
 from ..bundle.opened import Bundle
 from ..errors import CoreError, FormatError
-from ..graph.restored import MAX_WANTED, restored
+from ..graph.object_references import in_tracked
+from ..graph.references import INDEX
+from ..graph.restored import MAX_WANTED
 from ..locate import Located, is_model, locate
 from ..model import SavedModel
 from ..source import File
@@ -16,7 +18,6 @@ from ..text import counted, printable
 from ..views import loads_by_objects
 from . import model as models
 from . import restore
-from .collections import check_collections
 from .descriptions import check_descriptions
 from .entries import check_entries
 from .report import Report
@@ -28,7 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..graph.nodes import Graph
+    from ..graph.references import References
+    from ..graph.tracked import Trackables
     from ..views import MetaGraph
 
     Progress = Callable[[int, int], object]
@@ -206,31 +208,38 @@ def _check_agreement(
     entries = None if bundle is None else restore.Entries(bundle.index)
     objects = None
     if bundle is not None and entries is not None:
-        index_file = f"{VARIABLES}/{VARIABLES}.index"
-        objects = _objects(report, bundle, entries, index_file)
+        objects = _objects(report, bundle, entries, INDEX)
     # So goes tf.saved_model.load by the objects of a model, and not by its collections.
     by_objects = loads_by_objects(model.meta_graphs)
     for graph in model.meta_graphs:
-        nodes = models.check_graph(report, damage, graph)
-        if nodes is not None:
-            check_collections(report, damage, graph, nodes, by_objects=by_objects)
-            _check_restored(report, damage, graph, nodes, entries, objects)
+        references = models.check_references(
+            report, damage, graph, objects, entries.keys if entries else None,
+            by_objects=by_objects,
+        )  # fmt: skip
+        if references.edges is not None:
+            _check_restored(report, damage, graph, references, entries)
     if by_objects:
-        check_descriptions(report, damage, model.meta_graphs[0], objects)
+        check_descriptions(report, damage, model.meta_graphs[0])
         damage.guard(lambda: check_slots(report, damage, model.meta_graphs[0]))
+        if entries is not None and OBJECT_GRAPH_KEY not in entries.rows:
+            report.add(
+                "object-graph", INDEX, "it has none: tf.saved_model.load does not restore the "
+                "model's objects",
+                key=OBJECT_GRAPH_KEY,
+            )  # fmt: skip
     models.check_assets(report, damage, model)
     return checksum
 
 
 def _objects(
     report: Report, bundle: Bundle, entries: restore.Entries, file: str
-) -> restore.Trackables | None:
+) -> Trackables | None:
     n_skipped = len(report.not_checked)
     objects = restore.read_object_graph(report, bundle, entries, file)
     if objects is not None:
         report.count("objects", len(objects))
-        restore.check_object_graph(report, objects, entries, file)
-    elif OBJECT_GRAPH_KEY in entries and n_skipped == len(report.not_checked):
+        models.add_unresolved(report, file, in_tracked(objects, entries.keys))
+    elif OBJECT_GRAPH_KEY in entries.rows and n_skipped == len(report.not_checked):
         report.skip("the checkpoint's object graph, and what tf.saved_model.load restores by it")
     return objects
 
@@ -239,38 +248,24 @@ def _check_restored(
     report: Report,
     damage: models.Damage,
     graph: MetaGraph,
-    nodes: Graph,
+    references: References,
     entries: restore.Entries | None,
-    objects: restore.Trackables | None,
 ) -> None:
-    index_file = f"{VARIABLES}/{VARIABLES}.index"
-    found = damage.guard(lambda: restored(graph, nodes))
+    found = damage.guard(lambda: references.restored)
     wanted = found.wanted if found else []
     if entries is None:
         variables = [key for key, *_ in wanted if key != OBJECT_GRAPH_KEY]
         known = any(f.id in ("index-missing", "index-footer") for f in report.findings)
         if variables and not known:
             report.add(
-                "index-missing", index_file,
+                "index-missing", INDEX,
                 f"is not there; {graph.place} restores {counted(len(variables), 'variable')}",
                 place=f"{graph.place}.saver_def",
             )  # fmt: skip
         return
-    saver = damage.guard(lambda: graph.saver)
-    if saver is not None and not saver.restore_op:
-        report.add(
-            "op-missing", damage.file, "there are variables, and the saver names no op that "
-            "restores them",
-            place=f"{graph.place}.saver_def.restore_op",
-        )  # fmt: skip
     report.count("restored", len(wanted))
     if len(wanted) >= MAX_WANTED:
         report.skip(f"{graph.place}: what it restores beyond {counted(len(wanted), 'key')}")
-    place = f"{graph.place}.saver_def"
-    restore.check_restored(report, damage.file, place, wanted, entries, index_file)
-    if objects is not None:
-        by_objects = damage.guard(lambda: restore.wanted_by_objects(graph, objects)) or []
-        done = {(key, dtype) for key, dtype, _ in wanted if key not in entries}
-        by_objects = [w for w in by_objects if w[:2] not in done]
-        place = f"{graph.place}.object_graph_def"
-        restore.check_restored(report, damage.file, place, by_objects, entries, index_file)
+    by_objects = damage.guard(lambda: references.restored_by_objects) or []
+    for field, those in (("saver_def", wanted), ("object_graph_def", by_objects)):
+        restore.check_restored(report, damage.file, f"{graph.place}.{field}", those, entries)

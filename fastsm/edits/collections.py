@@ -45,7 +45,7 @@ def _remove(rewrite: Rewrite, graph: MetaGraph) -> list[Entry]:
     gone: dict[str, list[Entry]] = {}
     kept = []
     is_restored = graph.saver is not None and bool(graph.saver.restore_op)
-    there = {} if is_restored else nodes.ops(_variables(graph))
+    there = {} if is_restored else nodes.ops_of(_variables(graph))
     for found in dangling(graph, nodes):
         entry = found.entry
         if entry.collection in INIT_COLLECTIONS:

@@ -10,10 +10,10 @@ import os
 import stat
 
 from .._core import number
-from ..assets import ASSETS, fed_tensor, inside, leads_out, linked_out, path_of, same_file, unused
+from ..assets import ASSETS, inside, leads_out, linked_out, path_of, same_file, unused
 from ..errors import FormatError, RefusedError
 from ..fingerprint import NAME as FINGERPRINT
-from ..graph.nodes import Graph
+from ..graph.nodes import Graph, fed_tensor
 from ..graph.object_edits import SavedObjectEdits
 from ..graph.objects import KINDS
 from ..graph.paths import OPENERS, takers

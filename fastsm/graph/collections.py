@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .._core import Field
     from ..source import Message
     from ..views import MetaGraph
+    from .edges import Edges
     from .nodes import Graph, Node
 
 # Field numbers: MetaGraphDef.collection_def, and of CollectionDef the two that are looked at.
@@ -259,7 +260,7 @@ class Dangling:
         self.problem = problem
 
 
-def dangling(graph: MetaGraph, nodes: Graph) -> Iterator[Dangling]:
+def dangling(graph: MetaGraph, nodes: Graph | Edges) -> Iterator[Dangling]:
     """The entries of collections for which Python's loaders fail, in file order.
 
     Args:
@@ -278,7 +279,7 @@ def dangling(graph: MetaGraph, nodes: Graph) -> Iterator[Dangling]:
         if len(wanted) > MAX_NAMES:
             error = CoreError("LIMIT", entry.field.start, MAX_NAMES, len(wanted))
             raise graph.reader.error(error, entry.place)
-    ops = nodes.ops(wanted)
+    ops = nodes.ops_of(wanted)
     few = op_outputs.FIXED[0].split() + list(op_outputs.LISTED)
     may_have_none = {op.encode() for op in few}
     several.update(node for node, op in ops.items() if op in may_have_none)

@@ -78,7 +78,8 @@ class Problem:
 
     Attributes:
         kind: What has the name: "input", "function", "class" (colocation, of the main graph),
-            "name" (a node whose name is taken), "ret", "control_ret", or "gradient".
+            "name" (a node whose name is taken), "ret", "control_ret", "gradient" (of a
+            function), or "registered" (a gradient of an op).
         name: The name: of an input as the file has it.
         owner: 0 for the main graph, i + 1 for function i; of a gradient 0.
         row: The node; MISSING for what functions return, and gradients.
@@ -150,6 +151,30 @@ class Edges:
     def with_op(self, *ops: bytes, owner: int = 0) -> list[int]:
         """The rows of an owner's nodes with one of these ops, in file order."""
         return self._core.with_ops(ops, owner)
+
+    # -- nodes as `Graph` finds them, which reads no name --
+
+    def named(self, wanted: Iterable[bytes], owner: int = 0) -> dict[bytes, Node]:
+        """The nodes with these names, of an owner."""
+        return {name: self.node(row) for name, row in self._found(wanted, owner)}
+
+    def ops_of(self, wanted: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Of those nodes of the main graph with these names the ops."""
+        return {name: self.op(row) for name, row in self._found(wanted, 0)}
+
+    def _found(self, wanted: Iterable[bytes], owner: int) -> Iterator[tuple[bytes, int]]:
+        for name in wanted:
+            row = self.row(name, owner)
+            if row is not None:
+                yield name, row
+
+    def with_ops(self, ops: Iterable[bytes], owner: int = 0) -> Iterator[Node]:
+        """The nodes of these ops, in file order."""
+        return map(self.node, self.with_op(*ops, owner=owner))
+
+    def function(self, name: bytes) -> int | None:
+        """The owner that a function is, or None."""
+        return self.nodes.function(name)
 
     # -- edges --
 
@@ -275,11 +300,11 @@ class Edges:
         of nodes in file order."""
         for gradient, _, f in self._pairs(_REGISTERED):
             if self.nodes.function(gradient) is None:
-                yield self._gradient(gradient, f)
+                yield self._gradient("registered", gradient, f)
         for function, gradient, f in self._pairs(_GRADIENT):
             for name in (function, gradient):
                 if self.nodes.function(name) is None:
-                    yield self._gradient(name, f)
+                    yield self._gradient("gradient", name, f)
         for i in range(self._core.n_loose):
             at, what = self._core.loose(i)
             if what == _core.LOOSE_RESULT:
@@ -287,8 +312,8 @@ class Edges:
             else:
                 yield from self._at_node(at, what)
 
-    def _gradient(self, name: bytes, f: Field) -> Problem:
-        return Problem("gradient", name, 0, MISSING, f.start, f"{self.nodes.place}.library")
+    def _gradient(self, kind: str, name: bytes, f: Field) -> Problem:
+        return Problem(kind, name, 0, MISSING, f.start, f"{self.nodes.place}.library")
 
     def _at_results(self, owner: int) -> Iterator[Problem]:
         known = set(self.nodes.arguments(owner))

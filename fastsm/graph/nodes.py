@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .._core import Field
     from ..source import Reader, Spans
-    from ..views import MetaGraph
+    from ..views import Asset, MetaGraph
 
 #: So many names are looked for in the bytes of nodes; of more, each node is read.
 _FEW = 8
@@ -191,7 +191,7 @@ class Graph:
         found = self._named(wanted, owner)
         return {name: self._node(*where) for name, where in found.items()}
 
-    def ops(self, wanted: Iterable[bytes]) -> dict[bytes, bytes]:
+    def ops_of(self, wanted: Iterable[bytes]) -> dict[bytes, bytes]:
         """Of those nodes of the main graph with these names the ops."""
         return {name: self._names[op] for name, (_, _, op) in self._named(wanted, 0).items()}
 
@@ -370,3 +370,9 @@ def output_of(tensor: bytes) -> int:
     """Which output of its node a tensor is."""
     tail = tensor.rpartition(b":")[2]
     return int(tail) if b":" in tensor and tail.isdigit() and len(tail) < 10 else 0
+
+
+def fed_tensor(asset: Asset) -> tuple[bytes, int]:
+    """The tensor that is fed an asset's path: ``x`` is ``x:0``."""
+    tensor = asset.tensor.encode("utf-8", "surrogateescape")
+    return node_of(tensor), output_of(tensor)

@@ -310,6 +310,24 @@ class ObjectNode:
         ]
 
     @property
+    def slot_ids(self) -> list[tuple[str, int, int]]:
+        """Of its slots: name, the other variable, the slot's own: `slot_variables` without
+        where they stand."""
+        slots = self._message.get(3, ())
+        return [(slot.get(2, ""), slot.get(1, 0), slot.get(3, 0)) for slot in slots]
+
+    @property
+    def dependency_ids(self) -> list[tuple[str, int]]:
+        """The names and numbers of its dependencies, as `child_ids` has them."""
+        return [(to.get(2, ""), to.get(1, 0)) for to in self._message.get(15, ())]
+
+    @property
+    def saveable_ids(self) -> list[tuple[str, int, int]]:
+        """Of its saveable objects, by name the last: name, what saves, what restores."""
+        named: dict[str, Message] = self._message.get(11, {})
+        return [(name, to.get(2, 0), to.get(3, 0)) for name, to in named.items()]
+
+    @property
     def has_slot_variables(self) -> bool:
         return 3 in self._message
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..views import MetaGraph
+    from .edges import Edges
     from .nodes import Node
 
     #: (key, DataType or None, shape or None): what something restores.
@@ -42,7 +43,7 @@ class Restored:
         self.is_all = True
 
 
-def restored(graph: MetaGraph, nodes: Graph) -> Restored:
+def restored(graph: MetaGraph, nodes: Graph | Edges) -> Restored:
     """What the session loaders restore for a meta graph.
 
     Args:
@@ -120,7 +121,7 @@ def needed_keys(graph: MetaGraph) -> tuple[set[bytes], str]:
     return keys | listed, ""
 
 
-def _find(found: Restored, nodes: Graph, owner: int, prefix: bytes | None) -> None:
+def _find(found: Restored, nodes: Graph | Edges, owner: int, prefix: bytes | None) -> None:
     """What the RestoreV2 nodes of a graph or function read from the checkpoint's prefix."""
     ops = [
         n for n in nodes.with_ops([b"RestoreV2"], owner)
@@ -155,26 +156,26 @@ def _full_shape(spec: bytes) -> tuple[int, ...] | None:
 
 
 def _variable_shapes(
-    nodes: Graph, restores: list[Node]
+    nodes: Graph | Edges, restores: list[Node]
 ) -> dict[tuple[bytes, int], tuple[int, ...]]:
     """(RestoreV2 node, output) -> shape of the variable that it is assigned to, if static."""
     names = {n.name for n in restores}
     if not names:
         return {}
-    through = {}
+    given = [
+        (node_of(n.inputs[0]), n.inputs[1])
+        for n in nodes.with_ops([b"Assign", b"AssignVariableOp"]) if len(n.inputs) >= 2
+    ]  # fmt: skip
+    through = {
+        n.name: n.inputs[0]
+        for n in nodes.named({node_of(value) for _, value in given} - names).values()
+        if n.op == b"Identity" and n.inputs
+    }
     assigned: dict[bytes, tuple[bytes, int]] = {}
-    for n in nodes.with_ops([b"Identity"]):
-        inputs = n.inputs
-        if inputs and node_of(inputs[0]) in names:
-            through[n.name] = (node_of(inputs[0]), output_of(inputs[0]))
-    for n in nodes.with_ops([b"Assign", b"AssignVariableOp"]):
-        inputs = n.inputs
-        if len(inputs) < 2:
-            continue
-        value = node_of(inputs[1])
-        source = (value, output_of(inputs[1])) if value in names else through.get(value)
-        if source:
-            assigned[node_of(inputs[0])] = source
+    for variable, value in given:
+        source = through.get(node_of(value), value)
+        if node_of(source) in names:
+            assigned[variable] = (node_of(source), output_of(source))
     out = {}
     for name, n in nodes.named(assigned).items():
         if n.op in (b"VariableV2", b"Variable", b"VarHandleOp"):
