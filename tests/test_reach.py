@@ -213,6 +213,7 @@ def test_where_a_handle_comes_from(tmp_path: Path) -> None:
     settled = made(tmp_path, nodes)
     rows = settled.reach.sources(settled.row("set"), 0)
     assert {settled.edges.name(row) for row in rows} == {b"v", b"w"}
+    assert settled.reach.sources(settled.row("set"), 3) == []
 
 
 def test_what_touches_nothing(tmp_path: Path) -> None:
@@ -443,6 +444,18 @@ def test_actions_of_another_kind(tmp_path: Path) -> None:
     assert [a.is_kept for a in (both, one, always)] == [True, False, True]
     assert settled.kept == {"u/Assign"} and list(settled.reach.live.functions) == [1]
     assert "m" not in settled.live
+
+
+@pytest.mark.parametrize("op_type", ["Assign", "AssignVariableOp", "NoSuchOp", "Merge"])
+def test_actions_that_lack_inputs(op_type: str, tmp_path: Path) -> None:
+    """No loader takes these; and nothing goes wrong with them."""
+    nodes = [
+        *var("w"), node("none", op_type), node("gone", op_type, "nowhere", "^nowhere"),
+        noop("init", "none", "gone", "nowhere"),
+    ]  # fmt: skip
+    fields = init_op("init") + saver("init") + bytes_list("variables", *LISTED)
+    settled = made(tmp_path, nodes, "w/Read", fields=fields)
+    assert settled.waits("init")[0][-1] == b"^nowhere"
 
 
 # -- cost ------------------------------------------------------------------------------

@@ -184,7 +184,7 @@ class Reach:
         """
         found: dict[int, None] = {}
         seen: set[int] = set()
-        stack = [self._edges.taken(row)[index]]
+        stack = self._edges.taken(row)[index : index + 1]
         while stack:
             producer = stack.pop()
             if producer == MISSING or producer in seen:
