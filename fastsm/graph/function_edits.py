@@ -22,7 +22,7 @@ from .nodes import CALLS, node_of, output_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from .._core import Source
@@ -55,6 +55,7 @@ _LISTED = range(2, 10)
 #: Source: tensorflow/core/ops/functional_ops.cc; tensorflow/core/common_runtime/
 #: function_utils.cc (2.21).
 _READ_ONLY = "_read_only_resource_inputs"
+_SHAPES_ATTR = "_input_shapes"  # of a function's arguments
 _KNOWN = frozenset(["Tin", "Tout", "_output_shapes", _READ_ONLY, "_collective_manager_ids"])
 
 #: A number of more digits is not counted up: TensorFlow reads it as an int64.
@@ -160,6 +161,30 @@ class Library:
             self._renumber_signatures(rewrite, names, moved)
         return bool(names)
 
+    def check_arguments(self, name: str) -> None:
+        """See that arguments of a function can go, and inputs of what calls it.
+
+        Raises RefusedError where something may go by their order that nobody knows.
+        """
+        function, calls = self.function(name), self.calls(name)
+        n = len(_arguments(function, _INPUT_ARG, "input_arg"))
+        _check_function_lists(function, n)
+        for call in calls:
+            call.check_inputs(n)
+
+    def keep_inputs(self, rewrite: Rewrite, name: str, kept: Sequence[int]) -> None:
+        """Take arguments out of a function, and what its calls give for them.
+
+        Args:
+            kept: Those that stay, in order.
+
+        Raises RefusedError where that cannot be done rightly.
+        """
+        function, calls = self.function(name), self.calls(name)
+        n = keep_arguments(rewrite, function, kept)
+        for call in calls:
+            call.keep_inputs(rewrite, kept, n)
+
     def is_named(self, name: str) -> bool:
         """Whether any node or gradient names a function."""
         return bool(self._rows(self._index.naming, name.encode())) or any(
@@ -212,9 +237,13 @@ class Library:
             before -= 1
         if before >= 0:
             at = max(at, self._row(before)[1])
-        near = Nested(self._reader, [(at, end, around)], graph.place)
-        pair = next(p for p in near.holding(_BODY if owner else _NODE) if p[0].at == start)
-        return near.of([pair], "node")
+        # What follows the node, perhaps a million others, is not read.
+        number = _BODY if owner else _NODE
+        field = self._reader.first([(at, end)], number, graph.place)
+        if field is None or field.at != start:
+            near = Nested(self._reader, [(at, end, around)], graph.place)
+            field = next(f for f, _ in near.holding(number) if f.at == start)
+        return graph.of([(field, around)], "node")
 
     def _call(self, row: int) -> Call:
         return Call(self.node(row), self._row(row)[2])
@@ -300,7 +329,7 @@ class Call:
             for found in (node.last(1), node.last(2))
         )
         node.place += f'["{printable(self.name)}"]'
-        self._attrs = _attrs(node, _NODE_ATTR)
+        self._attrs = attributes(node)
 
     def calls_only(self, name: str) -> bool:
         """Whether it names that function in the attribute "f", and no other names any."""
@@ -322,6 +351,34 @@ class Call:
         permute(rewrite, self.node, inputs, order)
         permute(rewrite, self.node, types, order)
 
+    def check_inputs(self, n: int) -> None:
+        """See that it has n inputs, and no list of n that may go by their order."""
+        types = self._list("Tin", _TYPES)
+        self._check(len(self._inputs()) == len(types) == n, "inputs")
+        self._check_lists(n, {})
+
+    def keep_inputs(self, rewrite: Rewrite, kept: Sequence[int], n: int) -> None:
+        """Take out all of its n inputs but some."""
+        self.check_inputs(n)
+        stay = frozenset(kept)
+        for i, (f, around) in enumerate(self._inputs()):
+            if i not in stay:
+                rewrite.replace(f.start, f.end, b"", around)
+        for key in ("Tin", _READ_ONLY):
+            value = self._attrs.get(key)
+            kind, values = value.member(_KINDS) if value else (0, None)
+            if not values or kind != _LIST:
+                continue
+            if key == "Tin":
+                keep_elements(rewrite, values, _TYPES, stay)
+                continue
+            read = _numbers(values, _INTS)
+            new = {old: i for i, old in enumerate(kept)}
+            keep_elements(
+                rewrite, values, _INTS, [i for i, old in enumerate(read) if old in new],
+                [new.get(old, 0) for old in read],
+            )  # fmt: skip
+
     def permute_outputs(self, rewrite: Rewrite, order: Sequence[int]) -> None:
         """Move all of its outputs."""
         types, shapes = self._list("Tout", _TYPES), self._list("_output_shapes", _SHAPES)
@@ -335,7 +392,7 @@ class Call:
     def renumber(self, rewrite: Rewrite, call: bytes, moved: Mapping[int, int]) -> None:
         """Follow the outputs of another node of its graph."""
         for pair in self._inputs():
-            _renumber_field(rewrite, self.node, pair, [call], moved)
+            renumber_field(rewrite, self.node, pair, [call], moved)
 
     # -- helpers --
 
@@ -383,21 +440,52 @@ def permute_arguments(rewrite: Rewrite, function: Nested, order: Sequence[int]) 
     n = len(arguments)
     if n < len(order):
         raise _unfit(function, "arguments", n, len(order))
-    for key, value in _attrs(function, _FUNCTION_ATTR).items():
-        kind, values = value.member(_KINDS)
-        if kind != _LIST:
-            continue
-        if key == "_input_shapes" and len(elements(values, _SHAPES)) == n:
-            permute(rewrite, function, elements(values, _SHAPES), order)
-        elif is_list_of(values, n):
-            problem = f"has a list {printable(key)} that fastsm does not know"
-            raise RefusedError(function.reader.path, problem, place=function.place, hint=_HINT)
+    shapes = _check_function_lists(function, n)
+    permute(rewrite, function, shapes, order)
     permute(rewrite, function, arguments, order)
     moved = _moved(order)
     for field, name in ((_ARG_ATTR, "arg_attr"), (_UNIQUE_ID, "resource_arg_unique_id")):
         for entry in function.each(field, name):
             _rekey(rewrite, entry, moved)
     return n
+
+
+def keep_arguments(rewrite: Rewrite, function: Nested, kept: Sequence[int]) -> int:
+    """Take out all arguments of a FunctionDef but some; returns how many it had."""
+    arguments = _arguments(function, _INPUT_ARG, "input_arg")
+    stay = frozenset(kept)
+    for i, (start, end, around) in enumerate(arguments):
+        if i not in stay:
+            rewrite.replace(start, end, b"", around)
+    if _check_function_lists(function, len(arguments)):
+        _, values = attributes(function, _FUNCTION_ATTR)[_SHAPES_ATTR].member(_KINDS)
+        keep_elements(rewrite, values, _SHAPES, stay)
+    moved = _moved(kept)
+    for field, name in ((_ARG_ATTR, "arg_attr"), (_UNIQUE_ID, "resource_arg_unique_id")):
+        for f, around in function.holding(field):
+            entry = function.of([(f, around)], name)
+            if _key(entry) in stay:
+                _rekey(rewrite, entry, moved)
+            else:
+                rewrite.replace(f.start, f.end, b"", around)
+    return len(arguments)
+
+
+def _check_function_lists(function: Nested, n: int) -> list[Slot]:
+    """The shapes of a FunctionDef's n arguments, none where it does not tell.
+
+    Raises RefusedError for a list of n that nobody knows: it may go by their order."""
+    shapes: list[Slot] = []
+    for key, value in attributes(function, _FUNCTION_ATTR).items():
+        kind, values = value.member(_KINDS)
+        if kind != _LIST:
+            continue
+        if key == _SHAPES_ATTR and len(elements(values, _SHAPES)) == n:
+            shapes = elements(values, _SHAPES)
+        elif is_list_of(values, n):
+            problem = f"has a list {printable(key)} that fastsm does not know"
+            raise RefusedError(function.reader.path, problem, place=function.place, hint=_HINT)
+    return shapes
 
 
 def permute_results(rewrite: Rewrite, function: Nested, order: Sequence[int]) -> None:
@@ -431,16 +519,22 @@ def _unfit(function: Nested, what: str, n: int, wanted: int) -> FormatError:
 def _rekey(rewrite: Rewrite, entry: Nested, moved: Mapping[int, int]) -> None:
     """Let the entry of a map by argument follow that."""
     found = entry.last(1, VARINT)
-    new = moved.get(found[0].value & 0xFFFFFFFF if found else 0)
+    new = moved.get(_key(entry))
     if new is None:
         return
-    value = number(1, new)[1:] or b"\0"  # a key stands in its entry though it be 0
+    value = varint(new)  # a key stands in its entry though it be 0
     if found:
         field, around = found
         rewrite.replace(field.length_at, field.end, value, around)
     else:
         at, _, around = entry.occurrences[-1]
         rewrite.replace(at, at, b"\x08" + value, around)
+
+
+def _key(entry: Nested) -> int:
+    """The argument that the entry of a map is of."""
+    found = entry.last(1, VARINT)
+    return found[0].value & 0xFFFFFFFF if found else 0
 
 
 # -- pieces that change places ---------------------------------------------------------------
@@ -465,15 +559,66 @@ def elements(values: Nested, number: int) -> list[Slot]:
         if f.wire == VARINT:
             slots.append((f.length_at, f.end, around))
         elif f.wire == LEN and number in (_INTS, _TYPES):
-            inner = (*around, *enclosing(f))
-            start = f.at
-            for at, byte in enumerate(values.reader.bytes(f, values.place), f.at + 1):
-                if byte < 0x80:
-                    slots.append((start, at, inner))
-                    start = at
+            slots += _packed(values, (f, around))
         elif f.wire == LEN:
             slots.append((f.start, f.end, around))
     return slots
+
+
+def _packed(values: Nested, pair: Pair) -> Iterator[Slot]:
+    """The numbers in a packed field."""
+    f, around = pair
+    inner = (*around, *enclosing(f))
+    start = f.at
+    for at, byte in enumerate(values.reader.bytes(f, values.place), f.at + 1):
+        if byte < 0x80:
+            yield start, at, inner
+            start = at
+
+
+def varint(value: int) -> bytes:
+    """A number as it stands in a field, without the tag; 0 too."""
+    return number(1, value)[1:] or b"\0"
+
+
+def keep_elements(
+    rewrite: Rewrite,
+    values: Nested,
+    number: int,
+    kept: Container[int],
+    new: Sequence[int] | None = None,
+) -> None:
+    """Take out all elements of a repeated field but some, and numbers whose last one goes with
+    the field that packs them.
+
+    Args:
+        kept: Which stay, by their place.
+        new: What each number becomes; None: what it is.
+    """
+    i = 0
+    for f, around in values.fields(number):
+        slots: list[Slot] = []
+        if f.wire == VARINT:
+            slots.append((f.length_at, f.end, around))
+        elif f.wire != LEN:
+            continue
+        elif number in (_INTS, _TYPES):
+            slots += _packed(values, (f, around))
+        else:
+            slots.append((f.start, f.end, around))
+        own = range(i, i + len(slots))
+        i += len(slots)
+        if not any(at in kept for at in own):
+            if slots:
+                rewrite.replace(f.start, f.end, b"", around)
+            continue
+        for at, (start, end, within) in zip(own, slots, strict=True):
+            if at not in kept:
+                rewrite.replace(start, end, b"", within)
+            elif new is not None:
+                data = varint(new[at])
+                if data != values.reader.source.read(start, end - start):
+                    rewrite.replace(start, end, data, within)
 
 
 def is_list_of(values: Nested, n: int) -> bool:
@@ -504,7 +649,7 @@ def _numbers(values: Nested, number: int) -> list[int]:
     return out
 
 
-def _attrs(message: Nested, number: int) -> dict[str, Nested]:
+def attributes(message: Nested, number: int = _NODE_ATTR) -> dict[str, Nested]:
     """The attributes of a node or function: name -> AttrValue; the last of equal ones."""
     return {key: entry.inside(2, "") for key, entry in message.entries(number, "attr")}
 
@@ -540,10 +685,10 @@ def _renumber(
 ) -> None:
     found = message.last(field)
     if found:
-        _renumber_field(rewrite, message, found, calls, moved)
+        renumber_field(rewrite, message, found, calls, moved)
 
 
-def _renumber_field(
+def renumber_field(
     rewrite: Rewrite,
     message: Nested,
     pair: Pair,

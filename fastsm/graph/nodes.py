@@ -107,9 +107,16 @@ class Node:
 
     def strings(self) -> list[bytes]:
         """Of a Const: its strings, as stored: those left out at the end are as the last."""
-        tensor = self._reader.fields(merged(self.attr("value"), 8), self.place)
-        found = [f for f in tensor if f.number == 8 and f.wire == LEN]
+        found = [f for f in self.tensor() if f.number == 8 and f.wire == LEN]
         return [self._reader.bytes(f, self.place) for f in found]
+
+    def sizes(self) -> tuple[int, ...] | None:
+        """Of a Const: the shape of its tensor; None for an unknown rank."""
+        return read_shape(self._reader, merged(self.tensor(), 2), self.place)
+
+    def tensor(self) -> list[Field]:
+        """Of a Const: the fields of its tensor."""
+        return self._reader.fields(merged(self.attr("value"), 8), self.place)
 
 
 def _varints(data: bytes) -> Iterator[int]:

@@ -192,6 +192,10 @@ class Oracle:
         """The OpList of all ops that TensorFlow has."""
         return base64.b64decode(self._data("op_list"))
 
+    def saver_code(self, path: StrPath) -> list[dict[str, Any]]:
+        """What the saver of each meta graph runs; see `reading.saver_code`."""
+        return list(self._data("saver_code", path))
+
     def deterministic(self, message: bytes, type_name: str) -> bytes:
         """The message as C++ serialises it deterministically.
 
@@ -315,6 +319,10 @@ class Oracle:
                 for tags, loader, made in rows["graphs"]
             },
         )
+
+    def save_variables(self, path: StrPath, tags: Iterable[str], prefix: StrPath) -> None:
+        """Loads a model with v1, and lets its own saver save the variables there."""
+        self._data("save_variables", path, _listed(tags), prefix)
 
     def restored_objects(self, path: StrPath) -> tuple[Verdict, list[int]]:
         """What C++'s SavedModelV2Bundle restores: ids of objects of saved_model.pb.

@@ -140,6 +140,55 @@ def op_list() -> str:
     return base64.b64encode(buffer).decode()
 
 
+def saver_code(path: str) -> list[dict[str, Json]]:
+    """Of each meta graph what its saver runs: "restore" and "save", see `_saver_code`."""
+    return [
+        {
+            "restore": _saver_code(m, m.saver_def.restore_op_name, "RestoreV2"),
+            "save": _saver_code(m, m.saver_def.save_tensor_name, "SaveV2"),
+        }
+        for m in loader_impl.parse_saved_model(path).meta_graphs
+    ]
+
+
+def _saver_code(m: meta_graph_pb2.MetaGraphDef, name: str, op: str) -> Json:
+    """The ops of a kind that run for a node: of each the key, slice and dtype of its tensors.
+
+    Where a function is called for them also that: its arguments, and all that goes by these.
+    """
+    nodes = {node.name: node for node in m.graph_def.node}
+    node = nodes.get(name.partition(":")[0])
+    functions = {f.signature.name: f for f in m.graph_def.library.function}
+    if node is None or node.attr["f"].func.name not in functions:
+        return {"ops": [_listed(n, nodes) for n in m.graph_def.node if n.op == op]}
+    f = functions[node.attr["f"].func.name]
+    body = {n.name: n for n in f.node_def}
+    return {
+        "ops": [_listed(n, body) for n in f.node_def if n.op == op],
+        "nodes": [n.name for n in f.node_def],
+        "inputs": [i for i in node.input if not i.startswith("^")],
+        "types": list(node.attr["Tin"].list.type),
+        "read_only": list(node.attr["_read_only_resource_inputs"].list.i),
+        "arguments": [arg.name for arg in f.signature.input_arg],
+        "shapes": len(f.attr["_input_shapes"].list.shape),
+        "attributes": {i: sorted(f.arg_attr[i].attr) for i in sorted(f.arg_attr)},
+        "user_names": {
+            i: a.attr["_user_specified_name"].s.decode() for i, a in sorted(f.arg_attr.items())
+        },
+        "unique_ids": dict(sorted(f.resource_arg_unique_id.items())),
+        "controls": sorted(f.control_ret.items()),
+        "control_output": list(f.signature.control_output),
+    }
+
+
+def _listed(node: Any, nodes: dict[str, Any]) -> Json:
+    names, slices = (
+        [text.decode() for text in tf.make_ndarray(nodes[i.partition(":")[0]].attr["value"].tensor)]
+        for i in node.input[1:3]
+    )
+    return list(zip(names, slices, node.attr["dtypes"].list.type, strict=True))
+
+
 def _meta_graph(m: meta_graph_pb2.MetaGraphDef) -> Json:
     """Tags are in file order; names of ops and functions are sorted."""
     functions = m.graph_def.library.function

@@ -148,6 +148,14 @@ def _opened(path: str, loader: str, tags: list[str]) -> Iterator[dict[str, dict[
         yield {"signatures": run, "methods": {}}
 
 
+def save_variables(path: str, tags: list[str], prefix: str) -> None:
+    """Load a model with v1, and let its own saver save the variables."""
+    os.makedirs(os.path.dirname(prefix), exist_ok=True)
+    with _session(path, "v1", tags) as (session, meta_graph):
+        saver = tf.compat.v1.train.Saver(saver_def=meta_graph.saver_def)
+        saver.save(session, prefix, write_meta_graph=False, write_state=False)
+
+
 def _tried(function: Callable[..., Any], *args: Any) -> Any:
     """What it returns, or the error in words."""
     try:

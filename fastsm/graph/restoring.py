@@ -1,0 +1,281 @@
+"""What a saver restores, action by action, and which of it runs for the handles that are live.
+
+The restore op of a TF1 model waits for assignments, which are nodes of the main graph like
+others. That of a TF2 model calls a function, which is given the handles of all variables and
+tables: its actions are the nodes in it that have a state. An action goes with its handles, and
+a tensor that no action takes any more is not read.
+Source: tensorflow/python/training/saver.py,
+tensorflow/python/checkpoint/functional_saver.py (2.21).
+"""
+
+from __future__ import annotations
+
+from .called import Called, Cuts, called_by, reached
+from .edges import MISSING
+from .listings import READERS, Listing, data_inputs, takers, unknown
+from .nodes import node_of
+from .reach import Action as Step
+from .reach import Barrier, restore_barrier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..views import MetaGraph
+    from .edges import Edges
+    from .ops import Ops
+    from .reach import Reach
+
+#: Ops that hand on the path of a checkpoint, or make another one of it.
+_PATHS = frozenset(
+    b"Identity StringJoin ShardedFilename Pack Select SelectV2 StaticRegexFullMatch".split()
+)
+
+
+class Action:
+    """One thing that a restore function does.
+
+    Attributes:
+        row: The node.
+        arguments: Which arguments of the function it is given handles in; none, and it always
+            runs.
+        tensors: What it takes from the checkpoint: (the row of the op that reads, which).
+        step: What `Restoring.barrier` makes of it.
+    """
+
+    __slots__ = ("arguments", "row", "step", "tensors")
+
+    def __init__(self, row: int, arguments: list[int], tensors: list[tuple[int, int]]) -> None:
+        self.row = row
+        self.arguments = arguments
+        self.tensors = tensors
+        self.step: Step | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it stays; known when its barrier has settled."""
+        return self.step is not None and self.step.is_kept
+
+
+class Restoring:
+    """What the saver of a meta graph restores.
+
+    Attributes:
+        edges: The edges of its graph.
+        row: The restore op; None where there is none.
+        called: The function that it calls, where that can be cut; else None, and what it does
+            are nodes of the main graph.
+        actions: What that function does, in file order.
+    """
+
+    def __init__(self, graph: MetaGraph, edges: Edges, ops: Ops) -> None:
+        self._graph, self.edges = graph, edges
+        name = graph.saver.restore_op if graph.saver else ""
+        self.row = edges.row(node_of(name.encode())) if name else None
+        path = graph.saver.filename_tensor if graph.saver else ""
+        self._path = edges.row(node_of(path.encode())) if path else None
+        self.called = called_by(edges, self.row)
+        self.actions: list[Action] = []
+        self._listings: dict[int, Listing] = {}
+        self._apart: set[int] = set()
+        if self.called is not None:
+            self._find_actions(self.called, ops)
+
+    @property
+    def call(self) -> int | None:
+        """The node that calls the function; None where there is no function to cut."""
+        return self.called.call if self.called else None
+
+    def _find_actions(self, called: Called, ops: Ops) -> None:
+        edges = self.edges
+        readers = set(edges.with_op(*READERS, owner=called.owner))
+        waited = set(called.controls.values())
+        rows = [
+            row for row in edges.rows(called.owner)
+            if row not in readers and (row in waited or ops.is_stateful(row))
+        ]  # fmt: skip
+        self._apart = readers.union(rows)
+        for row in rows:
+            taken = data_inputs(edges, row)
+            handles = [taken[i] for i in ops.handles(row)]
+            _, arguments = reached(edges, [], inputs=handles, apart=self._apart)
+            self.actions.append(
+                Action(row, sorted(arguments & called.handles), self._taken(row, readers))
+            )
+
+    def _taken(self, row: int, readers: set[int]) -> list[tuple[int, int]]:
+        """What a node takes of the checkpoint, perhaps by way of others."""
+        rows, _ = reached(self.edges, [row], apart=self._apart)
+        return [
+            (taken.row, taken.output) for r in sorted(rows - readers)
+            for taken in data_inputs(self.edges, r) if taken.row in readers
+        ]  # fmt: skip
+
+    # -- what runs --
+
+    def barrier(self, reach: Reach) -> Barrier | None:
+        """What restoring runs, to be settled with all else that loading runs; None for nothing.
+
+        The node that calls the function is live from then on, and so is that, but not what
+        either takes: each action brings what it needs of that.
+
+        Raises FormatError where the restore op is not in the graph.
+        """
+        called = self.called
+        if called is None:
+            return restore_barrier(self._graph, self.edges)
+        reach.hold(called.call)
+        reach.live.functions[called.owner - 1] = 1
+        waits = [taken.row for taken in self.edges.inputs(called.call) if taken.control]
+        steps = [self._step(waits, called.returned, [row for row, _ in called.results], ())]
+        for action in self.actions:
+            sources = [row for i in action.arguments for row in reach.sources(called.call, i)]
+            action.step = self._step((), (), [action.row], dict.fromkeys(sources))
+            steps.append(action.step)
+        return Barrier(called.call, (), steps)
+
+    def _step(
+        self,
+        waits: Iterable[int],
+        arguments: Iterable[int],
+        rows: Iterable[int],
+        handles: Iterable[int],
+    ) -> Step:
+        """What the main graph and its library need for some nodes of the function."""
+        called = self.called
+        assert called is not None
+        found, taken = reached(self.edges, rows, apart=self._apart)
+        inputs = [called.inputs[i] for i in sorted(taken.union(arguments))]
+        return Step(
+            called.call,
+            rows=[row for row in [*inputs, *waits] if row != MISSING],
+            owners=[owner for row in sorted(found) for owner in self.edges.calls(row)],
+            handles=list(handles),
+        )
+
+    # -- what goes --
+
+    def cuts(self, reach: Reach) -> Cuts:
+        """What goes of the code that restores when only what is live stays; to be asked when
+        all is settled.
+
+        Raises:
+            RefusedError: It does not tell by constants which tensors it reads.
+        """
+        cuts = Cuts()
+        if self.row is None:
+            return cuts
+        edges, called = self.edges, self.called
+        if called is None:
+            live = reach.live.nodes
+            rows, _ = reached(edges, [self.row], among=live)
+            readers = [row for row in sorted(rows) if edges.op(row) in READERS]
+            used = self._taken_of(readers, live)
+        elif all(action.is_kept for action in self.actions):
+            # It stays as it is, and goes on to read what nothing takes.
+            rows, used = set(edges.rows(called.owner)), {}
+            readers = edges.with_op(*READERS, owner=called.owner)
+        else:
+            kept = [action.row for action in self.actions if action.is_kept]
+            rows, arguments = reached(
+                edges, [*(row for row, _ in called.results), *kept], apart=self._apart
+            )
+            cuts.rows, cuts.arguments = rows, sorted(arguments | called.returned)
+            readers = [row for row in sorted(rows) if edges.op(row) in READERS]
+            used = self._used(rows)
+        keys: list[bytes] = []
+        for row in readers:
+            listing = self.listing(row)
+            stay = sorted(used.get(row, ())) or range(len(listing.keys))
+            if stay[-1] >= len(listing.keys):
+                raise unknown(edges, row, f"has no output {stay[-1]}, which is taken")
+            keys += [listing.keys[i] for i in stay]
+            if len(stay) < len(listing.keys):
+                cuts.slots[row] = list(stay)
+        cuts.keys = list(dict.fromkeys([*keys, *self._inner_keys(rows)]))
+        return cuts
+
+    def listing(self, row: int) -> Listing:
+        """What a node that reads the checkpoint lists. Raises RefusedError."""
+        if row not in self._listings:
+            self._listings[row] = Listing(self.edges, row)
+        return self._listings[row]
+
+    def keys(self, action: Action) -> list[bytes]:
+        """The keys of the tensors that an action takes. Raises RefusedError."""
+        found = []
+        for row, output in action.tensors:
+            keys = self.listing(row).keys
+            if output >= len(keys):
+                raise unknown(self.edges, row, f"has no output {output}, which is taken")
+            found.append(keys[output])
+        return found
+
+    def _used(self, rows: Iterable[int]) -> dict[int, set[int]]:
+        """Which outputs of nodes of the function are taken in it, or returned."""
+        assert self.called is not None
+        used: dict[int, set[int]] = {}
+        for row in rows:
+            for taken in data_inputs(self.edges, row):
+                used.setdefault(taken.row, set()).add(taken.output)
+        for row, output in self.called.results:
+            used.setdefault(row, set()).add(output)
+        return used
+
+    def _taken_of(self, readers: Iterable[int], live: bytearray) -> dict[int, set[int]]:
+        """Which outputs of nodes of the main graph live ones take."""
+        return {
+            reader: {
+                taken.output for row in takers(self.edges, reader) if live[row]
+                for taken in data_inputs(self.edges, row) if taken.row == reader
+            }
+            for reader in readers
+        }  # fmt: skip
+
+    def _inner_keys(self, rows: set[int]) -> Iterator[bytes]:
+        """The keys that functions read which are given the path of the checkpoint.
+
+        Args:
+            rows: What runs of the main graph, or of the restore function.
+        """
+        edges = self.edges
+        for row in self._given_path(rows):
+            if edges.op(row) in READERS:
+                continue
+            owners = edges.calls(row)
+            if not owners:
+                raise unknown(
+                    edges, row, "is given the path of the checkpoint: which tensors it reads there "
+                    "is not known",
+                )  # fmt: skip
+            seen = set()
+            while owners:
+                owner = owners.pop()
+                if owner not in seen:
+                    seen.add(owner)
+                    owners += [o for r in edges.rows(owner) for o in edges.calls(r)]
+            for owner in sorted(seen):
+                for reader in edges.with_op(*READERS, owner=owner):
+                    yield from self.listing(reader).keys
+
+    def _given_path(self, rows: set[int]) -> list[int]:
+        """Those of some nodes that take the path of the checkpoint, but for what hands it on."""
+        edges, called = self.edges, self.called
+        takes: dict[tuple[int, int], list[int]] = {}  # (row, argument) -> who takes it
+        for row in rows:
+            for taken in data_inputs(edges, row):
+                takes.setdefault((taken.row, taken.arg), []).append(row)
+        paths = [(self._path, -1)] if called is None and self._path is not None else []
+        if called is not None:
+            paths = [
+                (-1, i) for i, row in enumerate(called.inputs)
+                if i not in called.handles and self._path in (None, row)
+            ]  # fmt: skip
+        seen = set()
+        for path in paths:  # grows while it is walked
+            for row in takes.get(path, ()):
+                if row not in seen:
+                    seen.add(row)
+                    if edges.op(row) in _PATHS:
+                        paths.append((row, -1))
+        return sorted(row for row in seen if edges.op(row) not in _PATHS)
