@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "fsm_fields.h"
-#include "fsm_hash.h"
+#include "fsm_scopes.h"
 
 /* A message up to this size is read in memory; in a larger one the cursor steps over what
  * leads nowhere, as the bytes of a constant. */
@@ -11,11 +11,6 @@
 /* So many names may be there that no node has: a graph where more are is beyond mending, and
  * a file must not decide how much memory they take. */
 #define MAX_LOOSE_NAMES (UINT32_C(1) << 20)
-
-/* Nodes and arguments together: names are counted in 28 bits. */
-#define MAX_HAVING (UINT64_C(1) << 27)
-
-#define NO_EDGE UINT32_MAX
 
 /* Of edges that are not resolved yet: the number is a name's. */
 enum { TO_NAME = 8, BESIDE_NAME = 9 };
@@ -40,24 +35,30 @@ typedef enum {
   NOTHING
 } message;
 
+/* A name to be looked up. */
 typedef struct {
-  uint32_t end;  /* of its bytes; they begin where those of the name before it end */
-  uint32_t owner;
-  fsm_edge edge; /* what has the name, or NO_EDGE */
-} name;
+  uint64_t hash;
+  uint32_t owner, at, n; /* its bytes in the batch's */
+  uint32_t row;          /* the node that has it, */
+  uint32_t edge;         /* or FSM_NO_MEANING and which edge leads to what has it */
+} asked;
+
+/* Names to be looked up together. */
+#define BATCH 256
 
 typedef struct {
   fsm_edges *out;
   const fsm_nodes *nodes;
   fsm_cursor c;
+  fsm_scopes scopes; /* of a name its edge */
   uint32_t row, owner;
   uint32_t n_arguments; /* of this function */
-  uint64_t n_having;    /* nodes and arguments that may have names */
-  fsm_array names;  /* name */
-  fsm_array bytes;
-  fsm_array later;  /* fsm_edge: those of a row that come behind its inputs */
-  fsm_array twice;  /* uint32_t: rows whose names others have */
+  fsm_array later;   /* fsm_edge: those of a row that come behind its inputs */
+  fsm_array twice;   /* uint32_t: rows whose names others have */
   fsm_array results; /* uint32_t: function and name, in turn */
+  uint32_t n_asked, n_bytes;
+  asked asked[BATCH];
+  uint8_t bytes[BATCH * 32 + SMALL];
 } build;
 
 void fsm_edges_free(fsm_edges *edges) {
@@ -72,92 +73,6 @@ void fsm_edges_free(fsm_edges *edges) {
 
 /* ---- names ---- */
 
-static uint64_t hash_of(const fsm_edges *t, uint32_t owner, const uint8_t *p, size_t n) {
-  return fsm_hash(t->seed ^ owner * UINT64_C(0x9e3779b97f4a7c15), p, n);
-}
-
-static const uint8_t *name_bytes(const build *b, uint32_t id, size_t *n) {
-  const name *names = b->names.items;
-  uint32_t start = id ? names[id - 1].end : 0;
-  *n = names[id].end - start;
-  return (const uint8_t *)b->bytes.items + start;
-}
-
-/* A table of this many slots, a power of two; while it is built, a slot holds a name + 1. */
-static fsm_status make_slots(build *b, size_t n_slots) {
-  fsm_edges *t = b->out;
-  fsm_edge_slot *slots = calloc(n_slots, sizeof *slots);
-  if (!slots)
-    return FSM_E_NOMEM;
-  free(t->slots);
-  t->slots = slots;
-  t->n_slots = n_slots;
-  for (uint32_t id = 0; id < b->names.n; id++) {
-    size_t n;
-    const uint8_t *p = name_bytes(b, id, &n);
-    uint64_t h = hash_of(t, ((const name *)b->names.items)[id].owner, p, n);
-    size_t i = h & (n_slots - 1);
-    while (slots[i].row)
-      i = (i + 1) & (n_slots - 1);
-    slots[i] = (fsm_edge_slot){(uint32_t)(h >> 32), id + 1};
-  }
-  return FSM_OK;
-}
-
-static fsm_status new_name(build *b, const uint8_t *p, size_t n) {
-  fsm_status s;
-  if (b->names.n >= b->n_having + MAX_LOOSE_NAMES || n > UINT32_MAX - b->bytes.n)
-    return FSM_E_LIMIT;
-  if ((s = fsm_array_reserve(&b->names, sizeof(name), 1)) ||
-      (s = fsm_array_reserve(&b->bytes, 1, n ? n : 1)))
-    return s;
-  if (n)
-    memcpy((uint8_t *)b->bytes.items + b->bytes.n, p, n);
-  b->bytes.n += n;
-  ((name *)b->names.items)[b->names.n++] = (name){(uint32_t)b->bytes.n, b->owner, NO_EDGE};
-  return FSM_OK;
-}
-
-/* The id of a name that something of the owner has, or that is looked for. */
-static fsm_status intern(build *b, const uint8_t *p, size_t n, uint32_t *id) {
-  fsm_edges *t = b->out;
-  fsm_status s;
-  if (b->names.n * 2 >= t->n_slots && (s = make_slots(b, t->n_slots * 2)))
-    return s;
-  uint64_t h = hash_of(t, b->owner, p, n);
-  uint32_t tag = (uint32_t)(h >> 32);
-  size_t i = h & (t->n_slots - 1);
-  for (; t->slots[i].row; i = (i + 1) & (t->n_slots - 1)) {
-    size_t length;
-    *id = t->slots[i].row - 1;
-    if (t->slots[i].tag != tag || ((const name *)b->names.items)[*id].owner != b->owner)
-      continue;
-    const uint8_t *other = name_bytes(b, *id, &length);
-    if (length == n && memcmp(other, p, n) == 0)
-      return FSM_OK;
-  }
-  if ((s = new_name(b, p, n)))
-    return s;
-  *id = (uint32_t)b->names.n - 1;
-  t->slots[i] = (fsm_edge_slot){tag, *id + 1};
-  return FSM_OK;
-}
-
-/* Something has this name; *first tells whether nothing before it has. */
-static fsm_status define(build *b, const uint8_t *p, size_t n, fsm_edge edge, bool *first) {
-  uint32_t id;
-  fsm_status s = intern(b, p, n, &id);
-  if (s)
-    return s;
-  name *found = (name *)b->names.items + id;
-  *first = found->edge == NO_EDGE;
-  if (*first)
-    found->edge = edge;
-  return FSM_OK;
-}
-
-/* ---- edges ---- */
-
 static fsm_status push(fsm_array *to, uint32_t value) {
   void *slot;
   fsm_status s = fsm_array_push(to, sizeof value, 1, UINT32_MAX, &slot);
@@ -165,6 +80,63 @@ static fsm_status push(fsm_array *to, uint32_t value) {
     *(uint32_t *)slot = value;
   return s;
 }
+
+static fsm_status intern(build *b, fsm_reader text, uint32_t *id) {
+  size_t n = (size_t)(text.end - text.p);
+  uint64_t hash = fsm_scopes_hash(b->scopes.seed, b->owner, text.p, n);
+  return fsm_scopes_intern(&b->scopes, hash, b->owner, text.p, n, id);
+}
+
+/* Something has this name; *first tells whether nothing before it has. */
+static bool define(build *b, uint32_t id, fsm_edge edge) {
+  uint32_t *meaning = fsm_scopes_meaning(&b->scopes, id);
+  bool first = *meaning == FSM_NO_MEANING;
+  if (first)
+    *meaning = edge;
+  return first;
+}
+
+static fsm_status look_up(build *b, const asked *a) {
+  uint32_t id;
+  fsm_status s = fsm_scopes_intern(&b->scopes, a->hash, a->owner, b->bytes + a->at, a->n, &id);
+  if (s)
+    return s;
+  if (a->edge == FSM_NO_MEANING)
+    return define(b, id, FSM_EDGE(FSM_TO_NODE, a->row)) ? FSM_OK : push(&b->twice, a->row);
+  uint32_t known = *fsm_scopes_meaning(&b->scopes, id);
+  ((fsm_edge *)b->out->edges.items)[a->edge] =
+      known != FSM_NO_MEANING ? known : FSM_EDGE(TO_NAME, id);
+  return FSM_OK;
+}
+
+/* Look up all names that were asked for. */
+static fsm_status look_up_all(build *b) {
+  fsm_status s = FSM_OK;
+  for (uint32_t i = 0; i < b->n_asked; i++)
+    fsm_scopes_ask_next(&b->scopes, b->asked[i].hash);
+  for (uint32_t i = 0; i < b->n_asked && !s; i++)
+    s = look_up(b, &b->asked[i]);
+  b->n_asked = b->n_bytes = 0;
+  return s;
+}
+
+/* Ask for a name of at most SMALL bytes: this row's, or where `edge` leads. */
+static fsm_status ask(build *b, fsm_reader text, uint32_t edge) {
+  uint32_t n = (uint32_t)(text.end - text.p);
+  if (b->n_asked == BATCH || n > sizeof b->bytes - b->n_bytes) {
+    fsm_status s = look_up_all(b);
+    if (s)
+      return s;
+  }
+  uint64_t hash = fsm_scopes_hash(b->scopes.seed, b->owner, text.p, n);
+  b->asked[b->n_asked++] = (asked){hash, b->owner, b->n_bytes, n, b->row, edge};
+  fsm_scopes_ask(&b->scopes, hash);
+  memcpy(b->bytes + b->n_bytes, text.p, n);
+  b->n_bytes += n;
+  return FSM_OK;
+}
+
+/* ---- edges ---- */
 
 static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
 
@@ -185,17 +157,10 @@ static fsm_reader source_of(fsm_reader text, uint32_t owner) {
   return text;
 }
 
-static fsm_status name_id(build *b, fsm_reader text, uint32_t *id) {
-  return intern(b, text.p, (size_t)(text.end - text.p), id);
-}
-
 static fsm_status add_input(build *b, fsm_reader text) {
-  uint32_t id;
-  fsm_status s = name_id(b, source_of(text, b->owner), &id);
-  if (s)
-    return s;
-  fsm_edge known = ((const name *)b->names.items)[id].edge;
-  return push(&b->out->edges, known != NO_EDGE ? known : FSM_EDGE(TO_NAME, id));
+  uint32_t edge = (uint32_t)b->out->edges.n;
+  fsm_status s = push(&b->out->edges, 0);
+  return s ? s : ask(b, source_of(text, b->owner), edge);
 }
 
 /* One of `_class`: only "loc:@" says a place. */
@@ -203,7 +168,7 @@ static fsm_status add_place(build *b, fsm_reader text) {
   uint32_t id;
   if (text.end - text.p < 5 || memcmp(text.p, "loc:@", 5) != 0)
     return FSM_OK;
-  fsm_status s = name_id(b, (fsm_reader){text.p + 5, text.end}, &id);
+  fsm_status s = intern(b, (fsm_reader){text.p + 5, text.end}, &id);
   return s ? s : push(&b->later, FSM_EDGE(BESIDE_NAME, id));
 }
 
@@ -218,17 +183,19 @@ static fsm_status add_function(build *b, fsm_reader text) {
 }
 
 static fsm_status add_argument(build *b, fsm_reader text) {
-  bool first;
-  if (b->n_having == MAX_HAVING)
+  uint32_t id;
+  if (b->n_arguments == FSM_MAX_NODES)
     return FSM_E_LIMIT;
-  b->n_having++;
-  return define(b, text.p, (size_t)(text.end - text.p),
-                FSM_EDGE(FSM_TO_ARGUMENT, b->n_arguments), &first);
+  b->scopes.most++;
+  fsm_status s = intern(b, text, &id);
+  if (!s)
+    define(b, id, FSM_EDGE(FSM_TO_ARGUMENT, b->n_arguments));
+  return s;
 }
 
 static fsm_status add_result(build *b, fsm_reader text) {
   uint32_t id;
-  fsm_status s = name_id(b, source_of(text, b->owner), &id);
+  fsm_status s = intern(b, source_of(text, b->owner), &id);
   if (s || (s = push(&b->results, b->owner - 1)))
     return s;
   return push(&b->results, id);
@@ -371,7 +338,6 @@ static fsm_status at_large(build *b, message in, fsm_span at, bool is_class, uns
 
 static fsm_status add_node_name(build *b, const fsm_node *node) {
   const uint8_t *p = (const uint8_t *)"";
-  bool first;
   fsm_status s = FSM_OK;
   if (node->name_length > SMALL)
     return fsm_fail(&b->c.error, FSM_E_LIMIT, node->name, SMALL, node->name_length);
@@ -379,10 +345,8 @@ static fsm_status add_node_name(build *b, const fsm_node *node) {
       ((s = fsm_cursor_span(&b->c, node->name, node->name + node->name_length)) ||
        (s = fsm_cursor_need(&b->c, node->name_length, &p))))
     return s;
-  s = define(b, p, node->name_length, FSM_EDGE(FSM_TO_NODE, b->row), &first);
-  if (!s && !first)
-    s = push(&b->twice, b->row);
-  return s ? fsm_fail(&b->c.error, s, node->name, FSM_MAX_NODES, 0) : FSM_OK;
+  s = ask(b, (fsm_reader){p, p + node->name_length}, FSM_NO_MEANING);
+  return s ? fsm_fail(&b->c.error, s, node->name, MAX_LOOSE_NAMES, 0) : FSM_OK;
 }
 
 static fsm_status add_node(build *b, const fsm_node *node) {
@@ -432,7 +396,7 @@ static fsm_status read_all(build *b) {
   }
   for (b->row = 0; b->row < b->nodes->nodes.n && !s; b->row++)
     s = add_node(b, &nodes[b->row]);
-  return s;
+  return s ? s : look_up_all(b);
 }
 
 /* ---- what does not resolve ---- */
@@ -442,10 +406,10 @@ static fsm_edge resolved(const build *b, fsm_edge e) {
   unsigned kind = e >> 28;
   if (kind != TO_NAME && kind != BESIDE_NAME)
     return e;
-  fsm_edge found = ((const name *)b->names.items)[fsm_edge_number(e)].edge;
+  fsm_edge found = *fsm_scopes_meaning(&b->scopes, fsm_edge_number(e));
   if (kind == TO_NAME)
-    return found != NO_EDGE ? found : FSM_EDGE(FSM_TO_NOTHING, 0);
-  bool is_node = found != NO_EDGE && fsm_edge_kind_of(found) == FSM_TO_NODE;
+    return found != FSM_NO_MEANING ? found : FSM_EDGE(FSM_TO_NOTHING, 0);
+  bool is_node = found != FSM_NO_MEANING && fsm_edge_kind_of(found) == FSM_TO_NODE;
   return is_node ? FSM_EDGE(FSM_BESIDE_NODE, fsm_edge_number(found))
                  : FSM_EDGE(FSM_BESIDE_NOTHING, 0);
 }
@@ -473,11 +437,10 @@ static fsm_status add_loose(build *b, uint32_t at, uint32_t what) {
 
 static fsm_status resolve_results(build *b) {
   const uint32_t *result = b->results.items;
-  const name *names = b->names.items;
   uint32_t last = FSM_NO_NAME;
   fsm_status s = FSM_OK;
   for (size_t i = 0; i < b->results.n && !s; i += 2)
-    if (names[result[i + 1]].edge == NO_EDGE && result[i] != last)
+    if (*fsm_scopes_meaning(&b->scopes, result[i + 1]) == FSM_NO_MEANING && result[i] != last)
       s = add_loose(b, last = result[i], FSM_LOOSE_RESULT);
   return s;
 }
@@ -505,29 +468,29 @@ static fsm_status resolve_rows(build *b) {
   return s;
 }
 
-/* From here on a slot holds a row. */
-static void keep_rows(const build *b) {
-  const name *names = b->names.items;
+/* Take the table over: from here on a slot holds a row. */
+static void keep_rows(build *b) {
   fsm_edges *t = b->out;
+  t->slots = b->scopes.slots;
+  t->n_slots = b->scopes.n_slots;
+  t->seed = b->scopes.seed;
+  b->scopes.slots = NULL;
   for (size_t i = 0; i < t->n_slots; i++) {
-    if (!t->slots[i].row)
+    if (!t->slots[i].id)
       continue;
-    fsm_edge edge = names[t->slots[i].row - 1].edge;
-    bool is_node = edge != NO_EDGE && fsm_edge_kind_of(edge) == FSM_TO_NODE;
-    t->slots[i].row = is_node ? fsm_edge_number(edge) + 1 : FSM_NO_NAME;
+    fsm_edge edge = *fsm_scopes_meaning(&b->scopes, t->slots[i].id - 1);
+    bool is_node = edge != FSM_NO_MEANING && fsm_edge_kind_of(edge) == FSM_TO_NODE;
+    t->slots[i].id = is_node ? fsm_edge_number(edge) + 1 : FSM_NO_NAME;
   }
 }
 
 static fsm_status resolve(build *b) {
   const fsm_nodes *nodes = b->nodes;
   fsm_edges *t = b->out;
-  size_t n_slots = 64;
-  while (n_slots < 2 * nodes->nodes.n)
-    n_slots *= 2;
-  t->seed = fsm_hash_seed(b);
   t->first = malloc((nodes->nodes.n + 1) * sizeof *t->first);
-  fsm_status s = t->first ? FSM_OK : FSM_E_NOMEM;
-  if (s || (s = make_slots(b, n_slots)) || (s = list_functions(b)))
+  b->scopes.most = nodes->nodes.n + MAX_LOOSE_NAMES;
+  fsm_status s = t->first ? fsm_scopes_init(&b->scopes, nodes->nodes.n) : FSM_E_NOMEM;
+  if (s || (s = list_functions(b)))
     return fsm_fail(&b->c.error, s, 0, 0, 0);
   if ((s = read_all(b)))
     return s;
@@ -540,21 +503,23 @@ static fsm_status resolve(build *b) {
 
 fsm_status fsm_edges_resolve(fsm_edges *edges, const fsm_nodes *nodes, const fsm_src *src,
                              fsm_error *e) {
-  build b = {.out = edges, .nodes = nodes, .n_having = nodes->nodes.n};
+  build *b = calloc(1, sizeof *b);
   uint8_t *window = malloc(FSM_WINDOW);
-  if (!window)
-    return fsm_fail(e, FSM_E_NOMEM, 0, 0, 0);
-  fsm_cursor_init(&b.c, src, window, FSM_WINDOW);
-  fsm_status s = resolve(&b);
-  if (s) {
-    *e = b.c.error;
-    e->status = s;
+  fsm_status s = b && window ? FSM_OK : fsm_fail(e, FSM_E_NOMEM, 0, 0, 0);
+  if (!s) {
+    b->out = edges;
+    b->nodes = nodes;
+    fsm_cursor_init(&b->c, src, window, FSM_WINDOW);
+    if ((s = resolve(b))) {
+      *e = b->c.error;
+      e->status = s;
+    }
+    fsm_scopes_free(&b->scopes);
+    free(b->later.items);
+    free(b->twice.items);
+    free(b->results.items);
   }
-  free(b.names.items);
-  free(b.bytes.items);
-  free(b.later.items);
-  free(b.twice.items);
-  free(b.results.items);
+  free(b);
   free(window);
   return s;
 }
@@ -565,12 +530,12 @@ fsm_status fsm_edges_row(const fsm_edges *t, const fsm_nodes *nodes, const fsm_s
                          uint32_t owner, const uint8_t *p, size_t n, uint32_t *row,
                          fsm_error *e) {
   uint8_t bytes[SMALL];
-  uint64_t h = hash_of(t, owner, p, n);
+  uint64_t h = fsm_scopes_hash(t->seed, owner, p, n);
   size_t i = h & (t->n_slots - 1);
-  for (; t->slots[i].row; i = (i + 1) & (t->n_slots - 1)) {
-    if (t->slots[i].tag != (uint32_t)(h >> 32) || t->slots[i].row == FSM_NO_NAME)
+  for (; t->slots[i].id; i = (i + 1) & (t->n_slots - 1)) {
+    if (t->slots[i].tag != (uint32_t)(h >> 32) || t->slots[i].id == FSM_NO_NAME)
       continue;
-    *row = t->slots[i].row - 1;
+    *row = t->slots[i].id - 1;
     const fsm_node *node = (const fsm_node *)nodes->nodes.items + *row;
     if (node->owner != owner || node->name_length != n)
       continue;

@@ -10,6 +10,7 @@
 #define FSM_EDGES_H
 
 #include "fsm_nodes.h"
+#include "fsm_scopes.h"
 
 /* What an edge leads to, and so what its number is. */
 typedef enum {
@@ -42,17 +43,13 @@ typedef struct {
 } fsm_loose;
 
 typedef struct {
-  uint32_t tag, row; /* FSM_NO_NAME: not a node's */
-} fsm_edge_slot;
-
-typedef struct {
   uint32_t *first;  /* row -> where its edges begin; one more than rows */
   fsm_array edges;  /* fsm_edge; of a row its inputs first, in file order */
   fsm_array loose;  /* fsm_loose: functions, then rows */
   /* private */
   uint32_t *function; /* id of a name -> the first such function + 1, or 0 */
   uint32_t *same;     /* function -> the next one of that name + 1, or 0 */
-  fsm_edge_slot *slots;
+  fsm_scope_slot *slots; /* of nodes: row + 1; of other names FSM_NO_NAME */
   size_t n_slots;
   uint64_t seed;
 } fsm_edges;
