@@ -145,9 +145,11 @@ def check(graph: MetaGraph, random: Random) -> None:
         placed = [s.removeprefix("loc:@") for s in classes if s.startswith("loc:@")]
         assert [name.decode() for name in edges.colocated(row)] == placed
     for owner in range(edges.n_functions + 1):
-        assert list(edges.rows(owner)) == [
-            row for row, (of, _) in enumerate(expected.nodes) if of == owner
-        ]
+        rows = [row for row, (of, _) in enumerate(expected.nodes) if of == owner]
+        assert list(edges.rows(owner)) == rows
+        if owner:
+            called: set[int] = set().union(*map(expected.calls, rows))
+            assert sorted(edges.callees(owner)) == sorted(called)
     main = [row for row, (owner, _) in enumerate(expected.nodes) if owner == 0]
     for n in (0, 1, 3):
         rows = random.sample(main, min(n, len(main)))

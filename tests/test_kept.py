@@ -2,6 +2,7 @@
 bytes by hand, and models that TensorFlow loads."""
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,14 @@ from fastsm.commit import commit
 from fastsm.edits.draft import Draft
 from fastsm.edits.strip import keras_metadata
 from fastsm.edits.strip.objects import tracked_source, write
-from fastsm.errors import FormatError, MissingError, RefusedError, UsageError
+from fastsm.errors import (
+    FastsmError,
+    FormatError,
+    InternalError,
+    MissingError,
+    RefusedError,
+    UsageError,
+)
 from fastsm.fingerprint import OBJECTS
 from fastsm.graph.edges import Edges
 from fastsm.graph.kept import CALLABLES, SERVING, Kept
@@ -387,6 +395,25 @@ def test_of_equal_names_the_last_counts() -> None:
     assert kept.needed([b"a", b"b"]) == {b"b"}
 
 
+def test_of_equal_keys_of_a_map_the_last_counts() -> None:
+    def saver(save: int, restore: int) -> bytes:
+        return sub(11, sub(1, "t"), sub(2, integer(2, save), integer(3, restore)))
+
+    graph = meta_graph(
+        node(children(x=1, signatures=2), user()), node(RESOURCE, saver(4, 9), saver(5, 5)),
+        node(children(s=3), MAP), node(bare("f")), node(bare("g")), node(bare("h")),
+        sub(2, sub(1, "f"), sub(2, sub(2, b""))), concrete("f", 0), concrete("f", 1),
+        sub(2, sub(1, "h"), sub(2, sub(2, b""))),
+    )  # fmt: skip
+    kept = choose(graph, None)
+    assert list(kept.ids) == [0, 1, 2, 3, 5]
+    after = written(graph, kept).objects
+    assert after is not None
+    assert [(s.save_id, s.restore_id) for s in after[1].saveable_objects] == [(4, 4)]
+    assert {n: c.bound_inputs for n, c in after.concrete_functions.items()} == {"f": [1], "h": []}
+    assert len(list(after.entries())) == 2
+
+
 def test_cycles_end() -> None:
     graph = meta_graph(
         node(children(a=1, me=0, signatures=2), user()), node(children(b=1, root=0), RESOURCE),
@@ -462,6 +489,37 @@ def test_a_checkpoint_graph_that_is_damaged_is_told() -> None:
     graph = meta_graph(*MODEL, *FUNCTIONS)
     with pytest.raises(FormatError, match="_CHECKPOINTABLE_OBJECT_GRAPH"):
         choose(graph, checkpoint(b"\x0a\x05\x0a"))
+
+
+def test_damaged_graphs_are_told_or_written_soundly() -> None:
+    """Bytes changed anywhere in either graph: an error that says what is wrong, or graphs in
+    which all that is kept is there, so that stripping again changes nothing."""
+    parts = [b"".join([*MODEL, *FUNCTIONS]), b"".join(TRACKED)]
+    done = 0
+    for seed in range(4000):
+        chance = random.Random(seed)
+        changed = [bytearray(part) for part in parts]
+        for _ in range(chance.randrange(1, 4)):
+            part = chance.choice(changed)
+            part[chance.randrange(len(part))] = chance.choice([0, 1, 5, 9, chance.randrange(256)])
+        options: dict[str, Any] = {"level": chance.choice([SERVING, CALLABLES])}
+        if chance.random() < 0.2:
+            options["keep"] = ["optimizer"]
+        graph, tracked = meta_graph(bytes(changed[0])), checkpoint(bytes(changed[1]))
+        try:
+            kept = choose(graph, tracked, **options)
+            after, new = written(graph, kept), Reader(tracked_source(tracked, kept), "")
+        except InternalError:
+            raise
+        except FastsmError:
+            continue
+        again = choose(after, new, **options)
+        assert len(again.ids) == len(kept.ids), seed
+        assert len(again.tracked_ids) == len(kept.tracked_ids), seed
+        assert saved_graph(written(after, again)) == saved_graph(after), seed
+        assert contents(Reader(tracked_source(new, again), "")) == contents(new), seed
+        done += 1
+    assert 1000 < done < 3500
 
 
 # -- objects by their paths ------------------------------------------------------------------

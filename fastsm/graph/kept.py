@@ -120,8 +120,10 @@ class Objects:
 
     def refers(self, i: int) -> bool:
         """Whether an object refers to others, or names functions."""
-        others = self.dependencies, self.slots, self.saveables, self.functions
-        return bool(self.children[i]) or any(i in those for those in others)
+        return (
+            bool(self.children[i]) or i in self.functions or i in self.dependencies
+            or i in self.saveables or i in self.slots
+        )  # fmt: skip
 
 
 class Tracked:
@@ -150,13 +152,15 @@ class Tracked:
         """The children of a node that are nodes; of equal names the last."""
         found = self._children.get(node)
         if found is None:
-            low, high = self.tables.first_child[node], self.tables.first_child[node + 1]
-            pairs = zip(
-                self.tables.child_names[low:high], self.tables.child_nodes[low:high], strict=True
-            )
-            found = {name: to for name, to in pairs if 0 <= to < self.n}
+            found = {name: to for name, to in self.named(node) if 0 <= to < self.n}
             self._children[node] = found
         return found
+
+    def named(self, node: int) -> list[tuple[str, int]]:
+        """The names and numbers of the children of a node, as the file has them."""
+        low, high = self.tables.first_child[node], self.tables.first_child[node + 1]
+        names, nodes = self.tables.child_names[low:high], self.tables.child_nodes[low:high]
+        return list(zip(names, nodes, strict=True))
 
     def leads(self, owner: int, name: str, to: int) -> bool:
         """Whether the checkpoint's graph has an edge of the saved one, too."""

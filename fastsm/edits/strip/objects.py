@@ -16,7 +16,7 @@ from ...text import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ..._core import Field
     from ...graph.kept import Kept
@@ -128,25 +128,43 @@ class _Nodes:
         new = self._ids[old]
         return None if new == old else number(field, new)
 
-    def _reference(self, field: Field, reference: Reference, name: str) -> bytes:
-        """A child or a dependency that stays, and is called so."""
-        named = None if name == reference.local_name else delimited(_LOCAL_NAME, name.encode())
-        return self._changed(
-            field, {(_NODE_ID, VARINT): self._to(_NODE_ID, reference.node_id),
-                    (_LOCAL_NAME, LEN): named},
-        )  # fmt: skip
+    def _children(
+        self, fields: Iterable[Field], known: Sequence[tuple[str, int]], names: Mapping[str, str]
+    ) -> dict[int, bytes]:
+        """Where a child stands that stays -> what becomes of it.
 
-    def _children(self, fields: Iterable[Field], names: Mapping[str, str]) -> dict[int, bytes]:
-        """Where a child stands that stays -> what becomes of it."""
-        found: dict[str, Reference] = {}
-        for f in fields:
-            if f.number == _CHILDREN and f.wire == LEN:
-                reference = Reference(self._reader, f, self._place)
-                found[reference.local_name] = reference
+        Args:
+            known: The names and numbers of the children, if none is left out.
+            names: What those that stay are called then.
+        """
+        here = [f for f in fields if f.number == _CHILDREN and f.wire == LEN]
+        if len(here) != len(known):  # equal names are known once
+            read = [Reference(self._reader, f, self._place) for f in here]
+            known = [(reference.local_name, reference.node_id) for reference in read]
+        last = {name: (f, to) for f, (name, to) in zip(here, known, strict=True)}
         return {
-            found[name].field.start: self._reference(found[name].field, found[name], new)
+            last[name][0].start: self._reference(*last[name], name, new)
             for name, new in names.items()
-        }  # fmt: skip
+        }
+
+    def _reference(self, field: Field, to: int, name: str, new: str) -> bytes:
+        """A child or a dependency that stays.
+
+        Args:
+            to, name: Its number and its name, as they were.
+            new: Its name.
+        """
+        if self._ids[to] == to and name == new:
+            return self._raw(field)
+        plain = number(_NODE_ID, to) + delimited(_LOCAL_NAME, name.encode())
+        named = delimited(_LOCAL_NAME, new.encode())
+        low, high = field.at - self._base, field.end - self._base
+        if self._data[low:high] == plain:  # as every writer writes it
+            return delimited(field.number, number(_NODE_ID, self._ids[to]) + named)
+        return self._changed(
+            field, {(_NODE_ID, VARINT): self._to(_NODE_ID, to),
+                    (_LOCAL_NAME, LEN): None if name == new else named},
+        )  # fmt: skip
 
     def _slot(self, field: Field, owner: int, saved: Callable[[int], int]) -> bytes:
         """A slot variable; b"" for one that does not stay.
@@ -179,7 +197,8 @@ class _Checkpoint(_Nodes):
         if whole and not self._kept.objects.refers(saved):
             return self._raw(field)  # as nearly all are
         fields = self._inside(field)
-        children = self._children(fields, self._kept.tracked_children(i))
+        known = self._kept.tracked.named(i)
+        children = self._children(fields, known, self._kept.tracked_children(i))
         out = []
         for f in fields:
             if f.wire != LEN:
@@ -212,7 +231,7 @@ class _Saved(_Nodes):
             return self._raw(field)  # as nearly all are
         names = kept.children(i)
         fields = self._inside(field)
-        children = self._children(fields, names)
+        children = self._children(fields, objects.children[i], names)
         out = []
         for f in fields:
             if f.wire != LEN:
@@ -221,10 +240,9 @@ class _Saved(_Nodes):
                 out.append(children.get(f.start, b""))
             elif f.number == _DEPENDENCIES:
                 reference = Reference(self._reader, f, self._place)
-                if reference.node_id in self._ids:
-                    # A function depends on its children, by their names.
-                    name = names.get(reference.local_name, reference.local_name)
-                    out.append(self._reference(f, reference, name))
+                to, name = reference.node_id, reference.local_name
+                if to in self._ids:  # a function depends on its children, by their names
+                    out.append(self._reference(f, to, name, names.get(name, name)))
             elif f.number == _SLOTS:
                 out.append(self._slot(f, i, lambda node: node))
             elif f.number == _SAVEABLE:
@@ -240,6 +258,8 @@ class _Saved(_Nodes):
 
     def _saveable(self, field: Field) -> bytes:
         saveable = SaveableObject(self._reader, field, self._place)
+        if saveable.save_id not in self._ids or saveable.restore_id not in self._ids:
+            return b""  # one that a later one of its name hides
         new = {
             (2, VARINT): self._to(2, saveable.save_id),
             (3, VARINT): self._to(3, saveable.restore_id),
@@ -288,7 +308,7 @@ class _Saved(_Nodes):
             return self._raw(field)
         span = [(field.start, field.end)]
         message = self._reader.parse("SavedConcreteFunction", span, self._place, only=_BOUND_INPUTS)
-        ids = message[_BOUND_INPUTS]
+        ids = message.get(_BOUND_INPUTS, [])
         new = [self._ids[i] for i in ids]
         if new == ids:
             return self._raw(field)
