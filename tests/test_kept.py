@@ -575,6 +575,7 @@ def test_an_object_is_dropped_with_what_only_it_leads_to() -> None:
         ("all[1]", r"all\[1\] cannot be dropped: signatures.s needs it"),
         ("signatures.s", "signatures.s cannot be dropped: it holds signatures"),
         ("signatures", "signatures cannot be dropped: it holds"),
+        ("", "the root cannot be dropped: it holds"),
     ],
 )
 def test_what_a_signature_needs_cannot_be_dropped(path: str, words: str) -> None:
@@ -621,10 +622,9 @@ def select(path: Path, level: str, **options: Any) -> tuple[Draft, Kept]:
     model = open_model(path)
     draft = Draft(str(path), model.located, model.reader)
     (graph,) = draft.graphs
-    training = Training(Edges(Graph(graph))) if level == CALLABLES else None
     kept = Kept(
-        graph, draft.tracked, level=level, signatures=graph.signatures, training=training,
-        **options,
+        graph, draft.tracked, level=level, signatures=graph.signatures,
+        training=Training(Edges(Graph(graph))), **options,
     )  # fmt: skip
     return draft, kept
 
@@ -700,9 +700,25 @@ def test_what_trains_goes_from_the_callables_with_what_only_it_captured(
 
 
 def test_a_signature_that_trains_stays_with_its_reason(model_copy: ModelFactory) -> None:
-    kept = prune(model_copy("train_signature"), CALLABLES)
+    path = model_copy("train_signature")
+    kept = prune(path, CALLABLES)
     assert len(kept.ids) == kept.objects.n
-    assert set(kept.spared.values()) == {"the signature train calls it"}
+    reasons = kept.spared
+    assert set(reasons.values()) == {"the signature train calls it"}
+    _, kept = select(path, SERVING)
+    assert kept.spared == reasons
+
+
+def test_a_function_that_is_kept_for_serving_computes_the_same(
+    model: ModelFactory, model_copy: ModelFactory, oracle: Oracle
+) -> None:
+    path = model_copy("two_signatures")
+    kept = prune(path, SERVING, keep=["train_step"])
+    assert not kept.variables
+    before, after = (oracle.survey(p).graphs[SERVE, "v2"] for p in (model(path.name), path))
+    assert list(after.methods) == ["train_step/0"]
+    assert after.methods["train_step/0"] == before.methods["train_step/0"]
+    assert after.signatures == before.signatures
 
 
 @pytest.mark.parametrize("inference_only", [False, True])

@@ -217,7 +217,8 @@ class Kept:
         keep: Paths of objects to keep, with all that lies below them: ``model.optimizer``,
             ``layers[1].kernel``, ``model/optimizer``.
         drop: Paths of objects to drop, with what only they lead to.
-        training: What of the library trains, and what gradients need; for callables.
+        training: What of the library trains, and what gradients need. For serving it only
+            tells which functions are spared.
         gradients: Whether gradients of the callables can still be computed.
         inference_only: Drop traces with ``training=True``, too, and what gradients need.
 
@@ -288,7 +289,7 @@ class Kept:
         for way in kept:
             self._keep(way)
         self._follow()
-        if gradients and not inference_only:
+        if level == CALLABLES and gradients and not inference_only:
             self._need_gradients()
         self._leave_captures(spared)
         self._check(gone)
@@ -472,11 +473,13 @@ class Kept:
     def _spare(self, key: str, i: int) -> None:
         """Let what a signature calls stay, be it training."""
         names = self.objects.functions.get(i, ())
-        if self._training is None or self._unsaid.isdisjoint(names):
+        self._unsaid.difference_update(names)
+        training = self._training
+        if training is None or training.functions.isdisjoint(names):
             return  # what calls a function that trains is one
-        for name in sorted(self._training.called(names) & self._unsaid):
+        for name in sorted(training.called(names) & training.functions):
             self._unsaid.discard(name)
-            self.spared[name] = f"the signature {printable(key)} calls it"
+            self.spared.setdefault(name, f"the signature {printable(key)} calls it")
 
     def _keep(self, way: Way) -> None:
         """Keep an object that was asked for, and the way to it."""
@@ -587,7 +590,7 @@ class Kept:
         """Refuse where something cannot be dropped."""
         path = self.objects.graph.reader.path
         for way, name in gone.items():
-            by = self._by.get(_target(way))
+            by = self._by.get(_target(way), None if way else 0)
             if by is None:
                 continue
             if by == _target(way):
