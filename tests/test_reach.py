@@ -203,17 +203,14 @@ def test_a_ref_is_seen_through(op_type: str, tmp_path: Path) -> None:
     assert made(tmp_path, nodes, fields=init_op("init")).kept == set()
 
 
-def test_where_a_handle_comes_from(tmp_path: Path) -> None:
+def test_a_handle_may_come_from_several_nodes(tmp_path: Path) -> None:
     nodes = [
-        node("v", "VarHandleOp"), node("w", "VarHandleOp"), node("c", "Const"),
-        node("a", "Enter", "v", T=dtype(RESOURCE)),
+        *var("v"), *var("w"), node("c", "Const"), node("a", "Enter", "v", T=dtype(RESOURCE)),
         node("b", "Merge", "a", "b", "w", T=dtype(RESOURCE), N=count(3)),
-        node("set", "AssignVariableOp", "b", "c", "^c"),
+        node("set", "AssignVariableOp", "b", "c", "^c"), noop("init", "set"),
     ]  # fmt: skip
-    settled = made(tmp_path, nodes)
-    rows = settled.reach.sources(settled.row("set"), 0)
-    assert {settled.edges.name(row) for row in rows} == {b"v", b"w"}
-    assert settled.reach.sources(settled.row("set"), 3) == []
+    for root, kept in (("v/Read", {"set"}), ("w/Read", {"set"}), ("c", set())):
+        assert made(tmp_path, nodes, root, fields=init_op("init")).kept == kept
 
 
 def test_what_touches_nothing(tmp_path: Path) -> None:
@@ -477,6 +474,22 @@ def test_a_chain_of_initializers_takes_linear_time(waits: bool, tmp_path: Path) 
     start = time.perf_counter()
     settled = Settled(graph, "r0")
     assert len(settled.kept) == n
+    assert time.perf_counter() - start < 10
+
+
+def test_a_long_way_of_handles_takes_linear_time(tmp_path: Path) -> None:
+    """Each action goes by another end of it."""
+    n = 20_000
+    nodes = [node("i0", "VarHandleOp"), node("c", "Const"), node("f", "Const")]
+    for i in range(n):
+        nodes += [
+            node(f"i{i + 1}", "Identity", f"i{i}", T=dtype(RESOURCE)),
+            node(f"s{i}", "AssignVariableOp", f"i{i}", "c"),
+        ]  # fmt: skip
+    nodes.append(noop("all", *(f"s{i}" for i in range(n))))
+    graph = meta_graph(tmp_path, *nodes, fields=saver("all", "f:0") + init_op("all"))
+    start = time.perf_counter()
+    assert len(Settled(graph, "i0").kept) == n
     assert time.perf_counter() - start < 10
 
 

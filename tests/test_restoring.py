@@ -79,7 +79,7 @@ class Pruned:
         ops = Ops(graph, edges)
         reach = Reach(graph, edges, ops)
         restoring, saving = Restoring(graph, edges, ops), Saving(graph, edges, ops)
-        known = handles_of(edges, restoring, reach)
+        known = handles_of(edges, restoring)
         reach.keep([r for r in known if handles is None or edges.name(r).decode() in handles])
         barrier = restoring.barrier(reach)
         if barrier is not None:
@@ -116,18 +116,16 @@ def read(path: Path) -> list[MetaGraph]:
     return meta_graphs(Reader(File(str(path / "saved_model.pb")).source(), str(path)))
 
 
-def handles_of(edges: Edges, restoring: Restoring, reach: Reach) -> list[int]:
+def handles_of(edges: Edges, restoring: Restoring) -> list[int]:
     """The nodes of the main graph whose values are restored."""
     if restoring.row is None:
         return []
     if restoring.called is None:
         rows, _ = reached(edges, [restoring.row])
         taking = [r for r in sorted(rows) if edges.op(r) in (b"Assign", b"AssignVariableOp")]
-        return [row for r in taking for row in reach.sources(r, 0)]
-    return sorted(
-        row for a in restoring.actions for i in a.arguments
-        for row in reach.sources(restoring.called.call, i)
-    )  # fmt: skip
+        return [edges.taken(r)[0] for r in taking]
+    taken = edges.taken(restoring.called.call)
+    return sorted(taken[i] for a in restoring.actions for i in a.arguments)
 
 
 def handle_names(path: Path) -> list[str]:
@@ -136,7 +134,7 @@ def handle_names(path: Path) -> list[str]:
     for graph in read(path):
         edges = Edges(Graph(graph))
         ops = Ops(graph, edges)
-        rows = handles_of(edges, Restoring(graph, edges, ops), Reach(graph, edges, ops))
+        rows = handles_of(edges, Restoring(graph, edges, ops))
         found += [edges.name(row).decode() for row in rows]
     return found
 

@@ -50,7 +50,7 @@ class Listed:
         self._assigned: dict[int, int] = {}  # variable -> what restores it
         for action in (a for barrier in restores for a in barrier.actions):
             if action.row != MISSING and edges.op(action.row) in _ASSIGN:
-                for variable in reach.sources(action.row, 0):
+                for variable in edges.taken(action.row)[:1]:
                     self._assigned.setdefault(variable, action.row)
         self._actions: dict[tuple[int, ...], Action] = {}
         for entry in entries(graph, VARIABLES):

@@ -38,8 +38,8 @@ class Action:
     Args:
         row: Its node, or that of the call that it is in.
         rows, owners: The nodes and functions that stay with it; without any its node.
-        handles: The nodes that the handles come from which it touches, if it stays for them
-            alone; none: it stays. Without it that is seen from the graph.
+        handles: The nodes that it takes handles from, if it stays for them alone; none: it
+            stays. Without it that is seen from the graph.
 
     Attributes:
         is_kept: Whether it stays; known when its barrier has settled.
@@ -174,27 +174,6 @@ class Reach:
     def hold(self, row: int) -> None:
         """Let a node be live, and nothing of what it takes."""
         self.live.nodes[row] = 1
-
-    def sources(self, row: int, index: int) -> list[int]:
-        """The nodes that a handle comes out of: none of them takes a handle itself.
-
-        Args:
-            row: The node that takes it.
-            index: As which of its inputs.
-        """
-        found: dict[int, None] = {}
-        seen: set[int] = set()
-        stack = self._edges.taken(row)[index : index + 1]
-        while stack:
-            producer = stack.pop()
-            if producer == MISSING or producer in seen:
-                continue
-            seen.add(producer)
-            before = self.producers(producer)
-            stack += before
-            if not before:
-                found[producer] = None
-        return list(found)
 
     def producers(self, row: int) -> list[int]:
         """The nodes that a node takes its handles from."""

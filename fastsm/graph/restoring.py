@@ -19,7 +19,7 @@ from .reach import Barrier, restore_barrier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ..views import MetaGraph
     from .edges import Edges
@@ -129,8 +129,8 @@ class Restoring:
         waits = [taken.row for taken in self.edges.inputs(called.call) if taken.control]
         steps = [self._step(waits, called.returned, [row for row, _ in called.results], ())]
         for action in self.actions:
-            sources = [row for i in action.arguments for row in reach.sources(called.call, i)]
-            action.step = self._step((), (), [action.row], dict.fromkeys(sources))
+            handles = [called.inputs[i] for i in action.arguments if called.inputs[i] != MISSING]
+            action.step = self._step((), (), [action.row], handles)
             steps.append(action.step)
         return Barrier(called.call, (), steps)
 
@@ -139,7 +139,7 @@ class Restoring:
         waits: Iterable[int],
         arguments: Iterable[int],
         rows: Iterable[int],
-        handles: Iterable[int],
+        handles: Sequence[int],
     ) -> Step:
         """What the main graph and its library need for some nodes of the function."""
         called = self.called
@@ -150,7 +150,7 @@ class Restoring:
             called.call,
             rows=[row for row in [*inputs, *waits] if row != MISSING],
             owners=[owner for row in sorted(found) for owner in self.edges.calls(row)],
-            handles=list(handles),
+            handles=handles,
         )
 
     # -- what goes --
