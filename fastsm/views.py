@@ -526,6 +526,9 @@ class MetaGraph:
 
     def node_index(self, depth: int) -> NodeIndex:
         """The nodes of graph and functions: 0 counts, 1 names too, 2 a row each."""
+        for deeper in range(2, depth, -1):  # says as much, and is there already
+            if f"nodes{deeper}" in self._cache:
+                depth = deeper
         key = f"nodes{depth}"
         if key not in self._cache:
             try:
