@@ -66,11 +66,7 @@ class Messages:
     def tracked(self) -> Any:
         """The checkpoint's own object graph, a TrackableObjectGraph."""
         if self._tracked is None:
-            bundle = Bundle.open(str(self.path / "variables" / "variables"))
-            row = list(bundle.index.keys()).index(OBJECT_GRAPH_KEY)
-            _, _, shard, offset, size, _, _ = bundle.index.entry(row)
-            [data] = _core.string_elements(bundle.shard(shard).source(), offset, size, 1)
-            self._tracked = _parsed("TrackableObjectGraph", data)
+            self._tracked = _parsed("TrackableObjectGraph", tracked_bytes(self.path) or b"")
         return self._tracked
 
     def write(self) -> None:
@@ -113,6 +109,17 @@ class Messages:
 
     def objects(self, kind: str) -> list[Any]:
         return [o for o in self.graph.object_graph_def.nodes if o.WhichOneof("kind") == kind]
+
+
+def tracked_bytes(path: Path) -> bytes | None:
+    """The checkpoint's own object graph of a model; None where it has none."""
+    bundle = Bundle.open(str(path / "variables" / "variables"))
+    keys = list(bundle.index.keys())
+    if OBJECT_GRAPH_KEY not in keys:
+        return None
+    _, _, shard, offset, size, _, _ = bundle.index.entry(keys.index(OBJECT_GRAPH_KEY))
+    [data] = _core.string_elements(bundle.shard(shard).source(), offset, size, 1)
+    return data
 
 
 def _parsed(name: str, data: bytes) -> Any:
@@ -397,6 +404,18 @@ def bound_input(m: Messages) -> None:
     for concrete in m.graph.object_graph_def.concrete_functions.values():
         for i in range(len(concrete.bound_inputs)):
             concrete.bound_inputs[i] = NOWHERE
+
+
+@fault("two_signatures", "model-object", v2="run")
+def fewer_bound_inputs(m: Messages) -> None:
+    for concrete in m.graph.object_graph_def.concrete_functions.values():
+        del concrete.bound_inputs[:1]
+
+
+@fault("two_signatures", "model-object", v2="run")
+def more_bound_inputs(m: Messages) -> None:
+    for concrete in m.graph.object_graph_def.concrete_functions.values():
+        concrete.bound_inputs.extend(list(concrete.bound_inputs) * 9)
 
 
 @fault("vocabulary", "model-object", v2="load")

@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 
 import fastsm
+from fastsm.bundle.opened import Bundle
 from fastsm.check.rules import RULES
-from fastsm.graph.references import HARMLESS
+from fastsm.errors import FormatError
+from fastsm.graph.references import HARMLESS, unresolved
+from fastsm.graph.tracked import Keys
+from fastsm.graph.unresolved import Unresolved
 
-from .conftest import ModelFactory
-from .faults import FAULTS, Messages
-from .oracle import Loaded, Oracle, Survey
+from .conftest import CorpusEntry, ModelFactory
+from .faults import FAULTS, Messages, tracked_bytes
+from .models import MODELS
+from .oracle import ROOT, Loaded, Oracle, Survey
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +93,64 @@ def test_the_errors_are_those_at_which_a_loader_fails() -> None:
 
 def test_what_is_harmless_is_no_error() -> None:
     assert all(RULES[rule][0] == "note" for rule in HARMLESS)
+
+
+# -- as an edit asks for it ------------------------------------------------------------
+
+
+def in_plan(path: Path) -> list[Unresolved]:
+    """What an edit that leaves this model would be told."""
+    tracked = keys = None
+    if (path / "variables" / "variables.index").exists():
+        index = Bundle.open(str(path / "variables" / "variables")).index
+        keys = list(index.keys())
+        tracked = tracked_bytes(path)
+    return list(unresolved(fastsm.open(path).meta_graphs, tracked, keys))
+
+
+#: Of these the files tell, and not the references.
+OF_FILES = {"asset-missing", "index-missing", "model-damaged", "signature-one-sided"}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", FAULTS)
+def test_an_edit_is_told_what_verify_finds(name: str, model_copy: ModelFactory) -> None:
+    fault = FAULTS[name]
+    path = model_copy(fault.base)
+    messages = Messages(path)
+    fault.make(messages)
+    messages.write()
+    told = {found.rule for found in in_plan(path)}
+    assert told - {f.id for f in fastsm.verify(path).findings} == set()
+    without_tracked = {"object-graph"} if name == "no_tracked_objects" else set()
+    assert fault.finds - told == fault.finds & (OF_FILES | HARMLESS | without_tracked)
+
+
+#: Models that are wrong as they are.
+WRONG = {"dangling_collection", "doubled_asset", "stale_children"}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", [n for n in MODELS if n not in WRONG | {"no_meta_graphs"}])
+def test_every_reference_of_a_model_resolves(name: str, model: ModelFactory) -> None:
+    assert in_plan(model(name)) == []
+
+
+def test_every_reference_of_models_of_others_resolves(corpus_model: CorpusEntry) -> None:
+    if corpus_model.catalog["parse_error"] is None:
+        assert in_plan(corpus_model.path) == []
+
+
+def test_a_damaged_object_graph_of_the_checkpoint() -> None:
+    graphs = fastsm.open(ROOT / "examples" / "ranker" / "1").meta_graphs
+    with pytest.raises(FormatError, match="the checkpoint's own object graph: needs 127 bytes"):
+        list(unresolved(graphs, b"\x0a\x7f", []))
+
+
+def test_keys_of_what_an_object_stores() -> None:
+    stored = [b"", b"t", b"t-keys", b"t-values", b"t.x", b"t/y", b"t0", b"t_z", b"tt", b"u-k"]
+    keys = Keys(stored)
+    assert list(keys.of(b"t")) == [b"t", b"t-keys", b"t-values", b"t.x", b"t/y", b"t_z"]
+    assert list(keys.of(b"u")) == [b"u-k"] and keys.holds(b"u")
+    assert b"t0" in keys and b"t1" not in keys and b"" in keys
+    assert not keys.holds(b"t1") and not keys.holds(b"zz") and not Keys([]).holds(b"")

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from ..text import count, printable
+from ..dtypes import REF
+from ..errors import FormatError
+from ..text import count, counted, printable
 from .nodes import node_of
+from .structured import TensorSpec, TypeSpec
 from .unresolved import Unresolved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Iterator, Sequence
 
+    from ..source import Message
     from .edges import Edges
-    from .objects import ObjectGraph, ObjectNode
-    from .tracked import Keys, Trackables
+    from .objects import ConcreteFunction, ObjectGraph, ObjectNode
+    from .tracked import Keys, Outline, Trackables
 
 NO_FUNCTION = "no such function in the graph's library"
+
+_RESOURCE = 20  # DataType
 
 #: The functions without which tf.saved_model.load makes no resource, or an empty one.
 #: Source: tensorflow/python/trackable/resource.py CapturableResource (2.21).
@@ -34,11 +40,15 @@ def in_objects(objects: ObjectGraph, n_assets: int, edges: Edges | None) -> Iter
         n_assets: How many the meta graph has.
         edges: Its nodes, where they can be read.
     """
-    library = None if edges is None else edges.nodes.functions
-    for node in objects:
-        for problem in _of_node(objects, node, n_assets, library, edges):
-            yield Unresolved("model-object", node.place, problem)
     n = len(objects)
+    arguments: dict[int, set[bytes]] = {}
+    for node in objects:
+        problems = list(_of_node(objects, node, n_assets))
+        if edges is not None:
+            problems += _in_graph(node, edges, arguments)
+        for problem in problems:
+            yield Unresolved("model-object", node.place, problem)
+    library = None if edges is None else edges.nodes.functions
     for name, concrete in objects.concrete_functions.items():
         place = f'{objects.place}.concrete_functions["{printable(name)}"]'
         for to in concrete.bound_inputs:
@@ -46,22 +56,15 @@ def in_objects(objects: ObjectGraph, n_assets: int, edges: Edges | None) -> Iter
                 problem = f"takes object {count(to)}, of {count(n)}"
                 yield Unresolved("model-object", place, problem)
         if library is not None and as_bytes(name) not in library:
-            problem = NO_FUNCTION
-            yield Unresolved("model-object", place, problem, name)
+            yield Unresolved("model-object", place, NO_FUNCTION, name)
 
 
-def _of_node(
-    objects: ObjectGraph,
-    node: ObjectNode,
-    n_assets: int,
-    library: Container[bytes] | None,
-    edges: Edges | None,
-) -> Iterator[str]:
+def _of_node(objects: ObjectGraph, node: ObjectNode, n_assets: int) -> Iterator[str]:
     """What is wrong with a saved object, in words."""
     n = len(objects)
-    for what, to, lowest in _referred(node, n):
+    for what, name, to, lowest in _referred(node, n):
         if not lowest <= to < n:
-            yield f"{what} is object {count(to)}, of {count(n)}"
+            yield f"{what} {printable(name)} is object {count(to)}, of {count(n)}"
     for function in node.concrete_function_names:
         if function not in objects.concrete_functions:
             yield f'"{printable(function)}": no such concrete function'
@@ -72,40 +75,80 @@ def _of_node(
         children = {name for name, _ in node.child_ids}
         for name in _OF_RESOURCE:
             if name not in children:
-                yield f"a resource, and has no function {name}"
-    if edges is None:
-        return
+                yield f"is a resource, and has no function {name}"
+
+
+def _referred(node: ObjectNode, n: int) -> Iterator[tuple[str, str, int, int]]:
+    """(in words, name, number, the lowest that it can be) of what an object refers to.
+
+    Python takes a number from the end backwards, too, where it indexes a list.
+    """
+    for name, to in node.child_ids:
+        yield "its child", name, to, -n
+    for name, to in node.dependency_ids:
+        yield "its dependency", name, to, 0
+    for name, original, variable in node.slot_ids:
+        yield "its slot", name, variable, 0
+        yield "the variable of its slot", name, original, 0
+    for name, save, restore in node.saveable_ids:
+        yield "what saves its", name, save, -n
+        yield "what restores its", name, restore, -n
+
+
+def _in_graph(node: ObjectNode, edges: Edges, arguments: dict[int, set[bytes]]) -> Iterator[str]:
+    """What a saved object names in the graph and is not there, in words.
+
+    Args:
+        arguments: Of functions that were looked at.
+    """
     if node.kind == "constant" and edges.row(as_bytes(node.operation)) is None:
         yield f'"{printable(node.operation)}": no such node in the graph'
-    if node.captured_tensor is not None:
-        tensor, function = node.captured_tensor
-        owner = edges.nodes.function(as_bytes(function))
-        if owner is None:
-            yield f'"{printable(function)}": {NO_FUNCTION}'
-        elif not _is_in(edges, owner, node_of(as_bytes(tensor))):
+    if node.captured_tensor is None:
+        return
+    tensor, function = node.captured_tensor
+    owner, name = edges.nodes.function(as_bytes(function)), node_of(as_bytes(tensor))
+    if owner is None:
+        yield f'"{printable(function)}": {NO_FUNCTION}'
+    elif edges.row(name, owner) is None:
+        if owner not in arguments:
+            arguments[owner] = set(edges.nodes.arguments(owner))
+        if name not in arguments[owner]:
             yield f'"{printable(tensor)}": no such tensor in {printable(function)}'
 
 
-def _referred(node: ObjectNode, n: int) -> Iterator[tuple[str, int, int]]:
-    """(in words, number, the lowest that it can be) of what an object refers to.
+def in_captures(concrete: ConcreteFunction, arguments: Sequence[Message]) -> Iterator[Unresolved]:
+    """What a function captures, against its last arguments, which are given that.
 
-    Python takes the number of a child from the end backwards, too, where it indexes a list.
+    Args:
+        arguments: The OpDef.ArgDefs of the function in the library.
+
+    Source: tensorflow/python/saved_model/load.py _setup_function_captures,
+    tensorflow/python/eager/polymorphic_function/restore_captures.py (2.21).
     """
-    for name, to in node.child_ids:
-        yield f"its child {printable(name)}", to, -n
-    for name, to in node.dependency_ids:
-        yield f"its dependency {printable(name)}", to, 0
-    for name, original, variable in node.slot_ids:
-        yield f"its slot {printable(name)}", variable, 0
-        yield f"the variable of its slot {printable(name)}", original, 0
-    for name, save, restore in node.saveable_ids:
-        yield f"what saves its {printable(name)}", save, -n
-        yield f"what restores its {printable(name)}", restore, -n
+    n, n_captured = len(arguments), len(concrete.bound_inputs)
+    free = arguments[: max(0, n - n_captured)]
+    if n_captured > n:
+        problem = f"captures {counted(n_captured, 'object')}, and has {counted(n, 'argument')}"
+        yield Unresolved("model-object", concrete.place, problem)
+    elif any(argument.get(3) == _RESOURCE for argument in free):
+        try:
+            takes_some = _may_be_resource(concrete.input_signature)
+        except FormatError:  # of a gradient's function there is none
+            return
+        if not takes_some:
+            problem = "a resource that it captures is no object"
+            yield Unresolved("model-object", concrete.place, problem)
 
 
-def _is_in(edges: Edges, owner: int, name: bytes) -> bool:
-    """Whether a function has a node, or an argument, of this name."""
-    return edges.row(name, owner) is not None or name in edges.nodes.arguments(owner)
+def _may_be_resource(spec: object) -> bool:
+    """Whether something that a caller gives may be a resource."""
+    if isinstance(spec, dict):
+        spec = list(spec.values())
+    if isinstance(spec, list | tuple):
+        return any(map(_may_be_resource, spec))
+    if isinstance(spec, TensorSpec):
+        return spec.dtype.number % REF == _RESOURCE
+    return isinstance(spec, TypeSpec)
 
 
 def as_bytes(name: str) -> bytes:
@@ -138,7 +181,7 @@ def _lost(owner: int, what: str, to: int, n: int) -> Unresolved:
     return Unresolved("object-graph", None, problem)
 
 
-def in_both(objects: ObjectGraph, tracked: Trackables) -> Iterator[Unresolved]:
+def in_both(outline: Outline, tracked: Trackables) -> Iterator[Unresolved]:
     """Children that the checkpoint's own object graph has, and the model's has not.
 
     Both are walked from their roots, as C++ does: into each tracked object once.
@@ -146,11 +189,11 @@ def in_both(objects: ObjectGraph, tracked: Trackables) -> Iterator[Unresolved]:
     seen: set[int] = set()
     path: list[str] = []
     walk: list[tuple[Iterator[tuple[str, int]], dict[str, int]]] = []
-    step: tuple[int, int] | None = (0, 0) if len(objects) and len(tracked) else None
+    step: tuple[int, int] | None = (0, 0) if len(outline) and len(tracked) else None
     while step is not None:
         saved, stored = step
         # Of equal names C++ takes the first.
-        walk.append((tracked.each_child(stored), dict(reversed(objects[saved].child_ids))))
+        walk.append((tracked.each_child(stored), dict(reversed(outline.children[saved]))))
         step = None
         while walk and step is None:
             children, named = walk[-1]
@@ -160,7 +203,7 @@ def in_both(objects: ObjectGraph, tracked: Trackables) -> Iterator[Unresolved]:
                 seen.add(stored)
                 saved = named.get(name, -1)
                 path.append(name)
-                if 0 <= saved < len(objects):
+                if 0 <= saved < len(outline):
                     step = saved, stored
                     break
                 yield _lacking(path)
@@ -178,7 +221,7 @@ def _lacking(path: list[str]) -> Unresolved:
 
 
 def unrestored(
-    objects: ObjectGraph, tracked: Trackables, matched: dict[int, int]
+    outline: Outline, tracked: Trackables, matched: dict[int, int]
 ) -> Iterator[Unresolved]:
     """Objects that tf.saved_model.load leaves without the value that they had.
 
@@ -187,38 +230,20 @@ def unrestored(
     in the checkpoint, and which has no function that takes it from there.
 
     Args:
-        matched: Object of the model -> object of the checkpoint, as `tracked.matched` has it.
+        matched: Object of the model -> object of the checkpoint.
     """
-    children: list[list[int]] = []
-    slots: set[int] = set()
-    variables: dict[int, str] = {}
-    for node in objects:
-        children.append([to for _, to in node.child_ids])
-        slots.update(variable for _, _, variable in node.slot_ids)
-        stored = matched.get(node.id)
-        has_values = stored is not None and tracked.has_values(stored)
-        if node.variable is not None and not has_values:
-            variables[node.id] = node.variable.name
-        elif node.kind == "resource" and has_values and not node.saveable_ids:
+    place = f"{outline.objects.place}.nodes"
+    valued = {at for at, stored in matched.items() if tracked.has_values(stored)}
+    for at in outline.unsaved:
+        if at in valued:
             problem = "the checkpoint has its contents, and it has no function that restores them"
-            yield Unresolved("object-unrestored", node.place, problem)
-    needed = _reached(children) if variables else set()
-    for concrete in objects.concrete_functions.values() if variables else ():
+            yield Unresolved("object-unrestored", f"{place}[{at}]", problem)
+    lost = [at for at in outline.variables if at not in valued and at not in outline.slots]
+    needed = outline.reached() if lost else set()
+    for concrete in outline.objects.concrete_functions.values() if lost else ():
         needed.update(concrete.bound_inputs)
-    for at, name in variables.items():
-        if at in needed and at not in slots:
-            place = f"{objects.place}.nodes[{at}]"
+    for at in lost:
+        if at in needed:
+            name = outline.variables[at].name
             problem = f"no path leads to the variable {printable(name)} in the checkpoint"
-            yield Unresolved("object-unrestored", place, problem, name)
-
-
-def _reached(children: list[list[int]]) -> set[int]:
-    """The objects that the root reaches."""
-    seen = {0}
-    queue = [0]
-    for at in queue:  # grows while it is walked
-        for to in children[at]:
-            if 0 <= to < len(children) and to not in seen:
-                seen.add(to)
-                queue.append(to)
-    return seen
+            yield Unresolved("object-unrestored", f"{place}[{at}]", problem, name)

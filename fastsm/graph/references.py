@@ -13,15 +13,24 @@ tensorflow/core/graph/graph_constructor.cc, tensorflow/core/framework/function.c
 from __future__ import annotations
 
 from .. import _core
+from ..errors import CoreError, FormatError
 from ..source import last
 from ..text import counted, printable
-from ..views import INIT_COLLECTIONS, RESERVED, loads_by_objects, map_entries
+from ..views import INIT_COLLECTIONS, RESERVED, loads_by_objects
 from .collections import dangling
 from .edges import Edges
 from .nodes import CALLS, Graph, fed_tensor, n_outputs, node_of
-from .object_references import NO_FUNCTION, as_bytes, in_both, in_objects, in_tracked, unrestored
+from .object_references import (
+    NO_FUNCTION,
+    as_bytes,
+    in_both,
+    in_captures,
+    in_objects,
+    in_tracked,
+    unrestored,
+)
 from .restored import restored
-from .tracked import Keys, Trackables, matched, wanted_by_objects
+from .tracked import Keys, Outline, Trackables, wanted_by_objects
 from .unresolved import Unresolved
 
 TYPE_CHECKING = False
@@ -35,7 +44,7 @@ if TYPE_CHECKING:
 INDEX = "variables/variables.index"
 
 # Field numbers of FunctionDef.
-_RET, _CONTROL_RET = 4, 6
+_SIGNATURE, _RET, _CONTROL_RET = 1, 4, 6
 
 #: Kind of a `Problem` -> its rule, and what is wrong in words.
 _OF_KIND = {
@@ -83,7 +92,8 @@ class References:
         self._skip = skip
         self._objects = graph.objects
         self._restored: Restored | None = None
-        self._matched: dict[int, int] | None = None
+        self._by_objects: list[Wanted] | None = None
+        self._both: tuple[Outline, Trackables, dict[int, int]] | None = None
 
     def parts(self) -> Iterator[Iterator[Unresolved]]:
         """What does not resolve, part by part: damage in one of them hides no other.
@@ -93,7 +103,7 @@ class References:
         yield self._in_objects()
         if self.edges is not None:
             yield self._in_graph(self.edges)
-            yield self._outputs(self.edges.nodes)
+            yield self._in_functions(self.edges.nodes)
             yield self._registered_gradients(self.edges)
             yield self._signatures(self.edges)
             yield self._saver(self.edges)
@@ -116,24 +126,29 @@ class References:
             words = f'"{printable(found.name)}": {problem}'
             yield Unresolved(rule, found.place, words, found.name, found.offset)
 
-    def _outputs(self, nodes: Graph) -> Iterator[Unresolved]:
-        """What the signatures of functions say that comes out, against what they return.
+    def _in_functions(self, nodes: Graph) -> Iterator[Unresolved]:
+        """What the signatures of functions say that comes out, against what they return; and
+        what goes in, against what objects give them.
 
-        Source: function.proto FunctionDef.ret and control_ret, op_def.proto OpDef.output_arg
-        and control_output.
+        Source: function.proto FunctionDef.ret and control_ret, op_def.proto OpDef.input_arg,
+        output_arg and control_output.
         """
-        reader = self.graph.reader
-        for owner in range(1, nodes.index.n_functions + 1):
-            spans, place = nodes.signature(owner)
-            signature = reader.parse("OpDef", spans, place)
-            outputs = [argument.get(1, "") for argument in signature.get(3, ())]
-            for number, names in ((_RET, outputs), (_CONTROL_RET, signature.get(20, ()))):
-                fields, place = nodes.definition(owner, number)
-                returned = map_entries(reader, fields, number, place)
-                for name in names:
-                    if name not in returned:
-                        problem = f'no node is said to return its output "{printable(name)}"'
-                        yield Unresolved("function-return", place, problem, name)
+        reader, place = self.graph.reader, f"{nodes.place}.library.function"
+        concrete = self._objects.concrete_functions if self._objects is not None else {}
+        for function, start, end, _, _ in nodes.index.functions():
+            signature, returned, ran = [
+                reader.parse("FunctionDef", [(start, end)], place, only=n).get(n, {})
+                for n in (_SIGNATURE, _RET, _CONTROL_RET)
+            ]
+            missing = [a.get(1, "") for a in signature.get(3, ()) if a.get(1, "") not in returned]
+            missing += [name for name in signature.get(20, ()) if name not in ran]
+            for name in missing:
+                problem = f'no node is said to return its output "{printable(name)}"'
+                where = f'{place}["{printable(function)}"]'
+                yield Unresolved("function-return", where, problem, name)
+            known = concrete.get(function.decode("utf-8", "surrogateescape"))
+            if known is not None:
+                yield from in_captures(known, signature.get(2, ()))
 
     def _registered_gradients(self, edges: Edges) -> Iterator[Unresolved]:
         """Functions under whose names gradients are registered. What is not there keeps
@@ -225,16 +240,19 @@ class References:
     @property
     def restored_by_objects(self) -> list[Wanted]:
         """What tf.saved_model.load restores; none without objects on both sides."""
-        if self._objects is None or self.tracked is None:
-            return []
-        return wanted_by_objects(self._objects, self.tracked, self._in_step())
+        if self._by_objects is None:
+            found = self._outline()
+            self._by_objects = wanted_by_objects(*found) if found else []
+        return self._by_objects
 
-    def _in_step(self) -> dict[int, int]:
-        """Object of the model -> object of the checkpoint."""
-        if self._matched is None:
-            assert self._objects is not None and self.tracked is not None
-            self._matched = matched(self._objects, self.tracked)
-        return self._matched
+    def _outline(self) -> tuple[Outline, Trackables, dict[int, int]] | None:
+        """The objects, those of the checkpoint, and which is which; None without both."""
+        if self._objects is None or self.tracked is None:
+            return None
+        if self._both is None:
+            outline = Outline(self._objects)
+            self._both = outline, self.tracked, outline.matched(self.tracked)
+        return self._both
 
     def _in_bundle(self, keys: Keys) -> Iterator[Unresolved]:
         """The keys that are restored, against those of the bundle."""
@@ -257,11 +275,10 @@ class References:
 
     def _in_checkpoint(self) -> Iterator[Unresolved]:
         """The saved objects against those of the checkpoint."""
-        objects, tracked = self._objects, self.tracked
-        if objects is None or tracked is None:
-            return
-        yield from in_both(objects, tracked)
-        yield from unrestored(objects, tracked, self._in_step())
+        found = self._outline()
+        if found is not None:
+            yield from in_both(*found[:2])
+            yield from unrestored(*found)
 
     # -- helpers --
 
@@ -327,10 +344,11 @@ def _with_gradients(nodes: Graph, types: Collection[bytes]) -> set[bytes]:
     Source: tensorflow/python/saved_model/function_deserialization.py _get_gradient_op_type
     (2.21).
     """
+    name = "_gradient_op_type"
     found = set()
     for owner in range(1, nodes.index.n_functions + 1) if types else ():
-        for node in nodes.mentioning(types, owner):
-            f = last(node.attr("_gradient_op_type"), 2)
+        for node in nodes.mentioning([name.encode()], owner):
+            f = last(node.attr(name), 2)
             if f and node.op not in CALLS:
                 found.add(nodes.graph.reader.bytes(f, node.place))
     return found.intersection(types)
@@ -352,7 +370,7 @@ def unresolved(
     Raises FormatError where something is damaged.
     """
     by_objects = loads_by_objects(graphs)
-    objects = None if tracked is None else Trackables(_core.ObjectGraph(tracked))
+    objects = None if tracked is None else _trackables(tracked)
     stored = None if keys is None else Keys(keys)
     for graph in graphs:
         references = References(graph, Edges(Graph(graph)), objects, stored, by_objects=by_objects)
@@ -360,3 +378,11 @@ def unresolved(
             yield from (found for found in part if found.rule not in HARMLESS)
     if objects is not None and stored is not None:
         yield from in_tracked(objects, stored)
+
+
+def _trackables(message: bytes) -> Trackables:
+    try:
+        return Trackables(_core.ObjectGraph(message))
+    except CoreError as e:
+        words = f"the checkpoint's own object graph: {e}"
+        raise FormatError("", words, offset=e.offset) from None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .. import _core
-    from .objects import ObjectGraph
+    from .objects import ObjectGraph, Variable
     from .restored import Wanted
 
 #: An object of several tensors has one key in the object graph, and entries named after it: a
@@ -86,36 +86,81 @@ class Trackables:
         return found
 
 
+class Outline:
+    """What of the saved objects is held against the checkpoint's; each object is read once.
+
+    Attributes:
+        objects: The saved objects.
+        children: Of each object the names and numbers of its children.
+        variables: What is said of those objects that are variables.
+        slots: The objects that are slot variables.
+        unsaved: The resources without a function that restores them.
+    """
+
+    def __init__(self, objects: ObjectGraph) -> None:
+        self.objects = objects
+        self.children: list[list[tuple[str, int]]] = []
+        self.variables: dict[int, Variable] = {}
+        self.slots: set[int] = set()
+        self.unsaved: list[int] = []
+        for node in objects:
+            self.children.append(node.child_ids)
+            self.slots.update(slot for _, _, slot in node.slot_ids)
+            if node.variable is not None:
+                self.variables[node.id] = node.variable
+            elif node.kind == "resource" and not node.saveable_ids:
+                self.unsaved.append(node.id)
+
+    def __len__(self) -> int:
+        return len(self.children)
+
+    def matched(self, tracked: Trackables) -> dict[int, int]:
+        """Object of the model -> object of the checkpoint, of those that names lead to in
+        both."""
+        if not len(tracked) or not self.children:
+            return {}
+        found = {0: 0}
+        queue = [0]
+        for at in queue:  # grows while it is walked
+            children = tracked.children(found[at])
+            for name, to in self.children[at]:
+                other = children.get(name)
+                if other is None or not 0 <= other < len(tracked):
+                    continue
+                if to not in found and 0 <= to < len(self):
+                    found[to] = other
+                    queue.append(to)
+        return found
+
+    def reached(self) -> set[int]:
+        """The objects that the root reaches."""
+        seen = {0}
+        queue = [0] if self.children else []
+        for at in queue:  # grows while it is walked
+            for _, to in self.children[at]:
+                if 0 <= to < len(self) and to not in seen:
+                    seen.add(to)
+                    queue.append(to)
+        return seen
+
+
 def matched(objects: ObjectGraph, tracked: Trackables) -> dict[int, int]:
-    """Object of the model -> object of the checkpoint, of those that names lead to in both."""
-    if not len(tracked) or not len(objects):
-        return {}
-    found = {0: 0}
-    queue = [0]
-    for at in queue:  # grows while it is walked
-        children = tracked.children(found[at])
-        for name, to in objects[at].child_ids:
-            other = children.get(name)
-            if other is None or not 0 <= other < len(tracked):
-                continue
-            if to not in found and 0 <= to < len(objects):
-                found[to] = other
-                queue.append(to)
-    return found
+    """`Outline.matched`, for who looks at these objects once."""
+    return Outline(objects).matched(tracked)
 
 
 def wanted_by_objects(
-    objects: ObjectGraph, tracked: Trackables, found: dict[int, int]
+    outline: Outline, tracked: Trackables, matched: dict[int, int]
 ) -> list[Wanted]:
     """What tf.saved_model.load restores: variables of the model, by the checkpoint's keys.
 
     Args:
-        found: What `matched` returned.
+        matched: Object of the model -> object of the checkpoint.
     """
     out: list[Wanted] = []
     numbers = {name: i for i, name in dtypes.NAMES.items()}
-    for at, stored in found.items():
-        variable = objects[at].variable
+    for at, stored in matched.items():
+        variable = outline.variables.get(at)
         key = tracked.key(stored, "VARIABLE_VALUE")
         if variable is not None and key is not None:
             shape = variable.shape
