@@ -99,6 +99,27 @@ cdef class EdgeIndex:
             if fsm_edge_kind_of(edges[i]) <= FSM_TO_NOTHING
         ]
 
+    def takers(self, uint32_t row):
+        """The rows that have an input which comes from a row, in file order."""
+        cdef uint32_t owner = self._node(row).owner
+        cdef fsm_function *function = <fsm_function *>self.nodes.nodes.functions.items
+        cdef const fsm_edge *edges = <const fsm_edge *>self.edges.edges.items
+        cdef const uint32_t *first = self.edges.first
+        cdef fsm_edge wanted = FSM_EDGE(FSM_TO_NODE, row)
+        cdef uint32_t at = 0, end = self.nodes.nodes.nodes.n, i
+        cdef list found = []
+        if owner:
+            at, end = (
+                function[owner - 1].first_node,
+                function[owner - 1].first_node + function[owner - 1].n_nodes,
+            )
+        for at in range(at, end):
+            for i in range(first[at], first[at + 1]):
+                if edges[i] == wanted:
+                    found.append(at)
+                    break
+        return found
+
     def with_ops(self, ops, uint32_t owner=0):
         """The rows of an owner's nodes with these ops (names), in file order."""
         cdef fsm_nodes *nodes = &self.nodes.nodes

@@ -526,10 +526,11 @@ class MetaGraph:
 
     def node_index(self, depth: int) -> NodeIndex:
         """The nodes of graph and functions: 0 counts, 1 names too, 2 a row each."""
-        # A deeper one tells all that it would.
-        known = [f"nodes{d}" for d in range(depth, 3) if f"nodes{d}" in self._cache]
-        key = known[0] if known else f"nodes{depth}"
-        if not known:
+        for deeper in range(2, depth, -1):  # says as much, and is there already
+            if f"nodes{deeper}" in self._cache:
+                depth = deeper
+        key = f"nodes{depth}"
+        if key not in self._cache:
             try:
                 self._cache[key] = _core.NodeIndex(self.reader.source, self.graph_spans, depth)
             except CoreError as e:

@@ -150,6 +150,13 @@ def check(graph: MetaGraph, random: Random) -> None:
         if owner:
             called: set[int] = set().union(*map(expected.calls, rows))
             assert sorted(edges.callees(owner)) == sorted(called)
+    takers: dict[int, list[int]] = {}
+    for row, (_, node) in enumerate(expected.nodes):
+        sources = zip(expected.inputs(row), node.input, strict=True)
+        for source in {r for (r, _), text in sources if not text.startswith("^")}:
+            takers.setdefault(source, []).append(row)
+    for row in random.sample(range(edges.n), min(edges.n, 50)):
+        assert edges.takers(row) == takers.get(row, [])
     main = [row for row, (owner, _) in enumerate(expected.nodes) if owner == 0]
     for n in (0, 1, 3):
         rows = random.sample(main, min(n, len(main)))

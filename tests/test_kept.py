@@ -362,6 +362,28 @@ def test_what_a_registered_saver_wrote_stays_whole() -> None:
     assert kept.needed([b"any", b"c"]) == set()
 
 
+def test_a_registered_saver_may_restore_what_lies_below_its_objects() -> None:
+    """What it restores is not said: all of its objects stay, and all keys that are not others'."""
+    saver = sub(16, "Custom")
+    graph = meta_graph(
+        node(children(v=5, a=1, b=2, w=6, signatures=3), user()),
+        node(children(list=7), user(), saver), node(user(), saver), node(children(s=4, t=8), MAP),
+        node(bare("f")), node(VARIABLE), node(VARIABLE), node(children(_0=5), LIST),
+        node(bare("g")), concrete("f", 5), concrete("g", 6),
+    )  # fmt: skip
+    wrote = sub(4, sub(1, "Custom"), sub(2, "a"))
+    tracked = checkpoint(
+        node(children(v=1, a=2, b=3, w=4)), node(value("v")), node(children(list=5), wrote),
+        node(wrote), node(value("w")), node(children(_0=1)),
+    )  # fmt: skip
+    kept = choose(graph, tracked)
+    assert [i for i in range(9) if i not in kept.ids] == [6, 8]
+    assert kept.needed([b"a/custom", b"v", b"w"]) == {b"a/custom", b"v"}
+    kept = choose(graph, tracked, signatures=["t"])
+    assert list(kept.ids) == [0, 3, 6, 8]
+    assert kept.needed([b"a/custom", b"v", b"w"]) == {b"w"}
+
+
 def test_unknown_fields_and_parts_survive() -> None:
     unknown = sub(99, "x") + integer(98, 7)
     first = [

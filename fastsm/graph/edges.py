@@ -198,6 +198,14 @@ class Edges:
         """
         return self._core.taken(row)
 
+    def takers(self, row: int) -> list[int]:
+        """The nodes that take an output of a node, in file order; not those that only wait."""
+        return [
+            other
+            for other in self._core.takers(row)
+            if any(taken.row == row and not taken.control for taken in self.inputs(other))
+        ]
+
     def calls(self, row: int) -> list[int]:
         """The functions that a node names: as its op, or anywhere in its attributes; owners."""
         return [

@@ -578,6 +578,32 @@ class Kept:
                     self.functions[name] = None
             self._follow()
 
+    def _need_savers(self) -> None:
+        """Let what registered savers wrote stay, where they may restore a variable that stays:
+        one that lies below their objects. What they write, and to where, is not known.
+
+        Source: tensorflow/python/saved_model/registration (2.21).
+        """
+        o = self.objects
+        if all(self._whole[i] for i in o.savers):
+            return
+        owners: list[list[int]] = [[] for _ in range(o.n)]
+        for owner, below in enumerate(o.children):
+            for _, to in below:
+                if 0 <= to < o.n:
+                    owners[to].append(owner)
+        above = {i for i in o.variables if self._whole[i]}
+        queue = list(above)
+        for i in queue:  # which grows meanwhile
+            for owner in owners[i]:
+                if owner not in above:
+                    above.add(owner)
+                    queue.append(owner)
+        if not above.isdisjoint(o.savers):
+            for i in sorted(o.savers):
+                self._need(i, i)
+            self._follow()
+
     def _leave_captures(self, spared: set[int]) -> None:
         """Let the variables go that only functions captured which train."""
         known = self.objects.graph.concrete_functions
@@ -677,6 +703,7 @@ class Kept:
         walked = {0}
         while True:
             self._follow()
+            self._need_savers()
             reached = self._reach()
             todo = [i for i in sorted(valued) if self._whole[i] and i not in reached]
             n = len(walked), len(self._slots)

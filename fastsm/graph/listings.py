@@ -8,7 +8,7 @@ tensorflow/core/framework/tensor.cc FromProtoField (2.21).
 
 from __future__ import annotations
 
-from ..errors import CoreError, RefusedError
+from ..errors import RefusedError
 from ..source import last
 from ..text import count, counted, printable
 from .restored import MAX_WANTED
@@ -89,16 +89,6 @@ class Listing:
 def data_inputs(edges: Edges, row: int) -> list[Input]:
     """What a node takes, without what it only waits for."""
     return [taken for taken in edges.inputs(row) if not taken.control]
-
-
-def takers(edges: Edges, row: int) -> list[int]:
-    """The nodes of a node's graph or function that take an output of it."""
-    graph, owner = edges.nodes.graph, edges.owner(row)
-    try:
-        found = graph.node_index(2).taking(graph.reader.source, edges.name(row))
-    except CoreError as e:
-        raise graph.reader.error(e, place_of(edges, row)) from None
-    return [other for other in found if edges.owner(other) == owner]
 
 
 def unknown(edges: Edges, row: int, problem: str) -> RefusedError:

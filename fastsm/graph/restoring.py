@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from .called import Called, Cuts, called_by, reached
 from .edges import MISSING
-from .listings import READERS, Listing, data_inputs, takers, unknown
+from .listings import READERS, Listing, data_inputs, unknown
 from .nodes import node_of
 from .reach import Action as Step
 from .reach import Barrier, restore_barrier
@@ -226,7 +226,7 @@ class Restoring:
         """Which outputs of nodes of the main graph live ones take."""
         return {
             reader: {
-                taken.output for row in takers(self.edges, reader) if live[row]
+                taken.output for row in self.edges.takers(reader) if live[row]
                 for taken in data_inputs(self.edges, row) if taken.row == reader
             }
             for reader in readers

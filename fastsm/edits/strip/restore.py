@@ -19,7 +19,7 @@ from ...graph.function_edits import (
     renumber_field,
     varint,
 )
-from ...graph.listings import N_BEFORE, RESTORE, data_inputs, takers
+from ...graph.listings import N_BEFORE, RESTORE, data_inputs
 from ...graph.nested import alone
 from ...plan import Rewrite
 from ...source import VARINT, from_bytes
@@ -243,7 +243,7 @@ class _Writer:
         """Who takes outputs of a node, of those that stay."""
         rows = self._cuts.rows
         stay = self._live if self._called is None or rows is None else None
-        return [r for r in takers(self._edges, row) if (stay[r] if stay else r in (rows or ()))]
+        return [r for r in self._edges.takers(row) if (stay[r] if stay else r in (rows or ()))]
 
     def _new_name(self, constant: int, names: set[bytes]) -> bytes:
         """A name for a copy that no node of its graph has."""
