@@ -32,6 +32,8 @@ from .oracle import ROOT
 ODD = {
     "dangling_collection": {"collection-dangling"},
     "doubled_asset": {"asset-tensor"},
+    "keras_saved": {"restore-handle"},
+    "keras_wrapped": {"restore-handle"},
     "sliced_half": {"unrestorable-slices"},
     "stale_children": {"object-child"},
     "stale_fingerprint": {"fingerprint-stale"},

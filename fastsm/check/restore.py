@@ -28,18 +28,19 @@ class Entries:
     """The entries of a bundle: dtype and shape by key.
 
     Attributes:
-        rows: Key -> row of the index.
+        index: The index.
+        rows: Key -> row of it.
         keys: The keys alone.
     """
 
     def __init__(self, index: BundleIndex) -> None:
-        self._index = index
+        self.index = index
         self.rows = {k: i for i, k in enumerate(index.keys())}
         self.keys = Keys(self.rows)
 
     def of(self, key: bytes) -> tuple[int, tuple[int, ...] | None]:
         """(DataType, shape) of an entry."""
-        dtype, shape, *_ = self._index.entry(self.rows[key])
+        dtype, shape, *_ = self.index.entry(self.rows[key])
         return dtype, shape
 
 

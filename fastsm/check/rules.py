@@ -130,6 +130,14 @@ RULES: dict[str, tuple[Severity, str, str | None]] = {
     "restore-key": ("error", "The model restores a variable that the bundle has not.", None),
     "restore-dtype": ("error", "The model restores a variable as another dtype.", None),
     "restore-shape": ("error", "The model restores a variable to another shape.", None),
+    "restore-handle": (
+        "error", "Signatures read another handle than the one that the variable is restored into:"
+        " session loaders fail, or compute with another value.", _REPAIR,
+    ),
+    "restore-twice": (
+        "note", "Session loaders restore a variable twice, from two keys: it is twice in the"
+        " checkpoint, and in memory.", _REPAIR,
+    ),
     "object-graph": ("error", "The checkpoint's own object graph is damaged, or missing.", None),
     "object-key": (
         "error", "The checkpoint's own object graph names a key that the bundle has not.", None,

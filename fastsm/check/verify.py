@@ -21,7 +21,7 @@ from . import restore
 from .descriptions import check_descriptions
 from .entries import check_entries
 from .report import Report
-from .sessions import check_slots
+from .sessions import check_handles, check_slots
 from .table import check_index, open_index
 from .tensors import check_tensors
 
@@ -69,7 +69,7 @@ def verify(
         >>> report.ok
         True
         >>> [(finding.id, finding.severity) for finding in report.findings]
-        [('doubled-weights', 'note')]
+        [('restore-twice', 'note'), ('doubled-weights', 'note')]
     """
     checkpoint = None if is_model(path) else find(path)
     report = Report(os.fspath(path), alone=checkpoint is not None)
@@ -218,6 +218,8 @@ def _check_agreement(
         )  # fmt: skip
         if references.edges is not None:
             _check_restored(report, damage, graph, references, entries)
+            if by_objects and objects is not None and entries is not None:
+                check_handles(report, damage, graph, references.edges, objects, entries)
     if by_objects:
         check_descriptions(report, damage, model.meta_graphs[0])
         damage.guard(lambda: check_slots(report, damage, model.meta_graphs[0]))

@@ -77,7 +77,7 @@ def share_doubles(
     if sum(index.entry(row)[4] for _, row in pairs) > rewrite.n_bytes:
         problem = "tensors overlap: they have more bytes than the shards"
         raise FormatError(rewrite.bundle.index_file.path, problem)
-    equal = dict(zip(places, _compare(rewrite, pairs, progress), strict=True))
+    equal = dict(zip(places, equal_bytes(rewrite, pairs, progress), strict=True))
     same: list[tuple[int, int]] = []
     unequal = []
     for row, first in twins:
@@ -105,7 +105,7 @@ class _Piece:
         self.n_bytes = n_bytes
 
 
-def _compare(
+def equal_bytes(
     rewrite: BundleRewrite,
     pairs: list[tuple[int, int]],
     progress: Callable[[int, int], object] | None,

@@ -11,6 +11,7 @@ from ..text import printable
 from . import mend_assets
 from .collections import remove_dangling
 from .slots import remove_slots
+from .unify import merge_doubled, restore_read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,6 +72,16 @@ def _collection_dangling(draft: Draft, found: Found) -> list[str]:
     return remove_dangling(draft)
 
 
+def _restore_handle(draft: Draft, found: Found) -> list[str]:
+    """What session loaders restore goes into the handles that signatures read."""
+    return restore_read(draft)
+
+
+def _restore_twice(draft: Draft, found: Found) -> list[str]:
+    """Of two keys of one variable, and of two objects that it is, one stays."""
+    return merge_doubled(draft)
+
+
 def _object_slots(draft: Draft, found: Found) -> None:
     """Only an optimizer's own class can make them: they become variables as others are."""
     remove_slots(draft)
@@ -128,6 +139,8 @@ MENDERS: dict[str, Mender] = {
     "restart-array": Mender(_restart_array),
     "unrestorable-slices": Mender(_unrestorable_slices),
     "collection-dangling": Mender(_collection_dangling),
+    "restore-handle": Mender(_restore_handle),
+    "restore-twice": Mender(_restore_twice, named_only=True),
     "object-slots": Mender(_object_slots),
     "stray-shard": Mender(_stray_shard, named_only=True),
     "asset-outside": Mender(_asset_outside),

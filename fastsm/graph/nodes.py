@@ -73,6 +73,15 @@ class Node:
         f = last(self.attr(name), 2)
         return self._reader.bytes(f, self.place) if f else b""
 
+    @property
+    def shared_name(self) -> tuple[bytes, bytes]:
+        """Of a node that makes a handle: (container, name) of what it leads to.
+
+        Nodes that name a resource or a variable alike share it.
+        Source: tensorflow/core/framework/resource_mgr.cc ContainerInfo::Init (2.21).
+        """
+        return self.string("container"), self.string("shared_name") or self.name
+
     def dtype(self, name: str) -> int | None:
         """The DataType in an attribute."""
         f = last(self.attr(name), 6, VARINT)

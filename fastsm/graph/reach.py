@@ -343,31 +343,23 @@ class _Flow:
         return doing, idle
 
     def _shared(self) -> list[int]:
-        """Let handles of one name lead to each other; those that functions make by that name.
-
-        Nodes that name a resource or a variable alike share it.
-        Source: tensorflow/core/framework/resource_mgr.cc ContainerInfo::Init (2.21).
-        """
+        """Let handles of one name lead to each other; those that functions make by that name."""
         edges, live = self._edges, self._reach.live
         made = {edges.op(row) for row in self._sources}
         rows = dict.fromkeys([*self._sources, *edges.with_op(*made)])
         named: dict[tuple[bytes, bytes], list[int]] = {}
         for row in rows:
-            named.setdefault(self._shared_name(row), []).append(row)
+            named.setdefault(edges.node(row).shared_name, []).append(row)
         for alike in named.values():
             for row, other in zip(alike, [*alike[1:], alike[0]], strict=True):
                 if row != other:
                     self._leads.setdefault(row, []).append(other)
         inside = [
-            self._shared_name(row)
+            edges.node(row).shared_name
             for owner, is_live in enumerate(live.functions, 1) if is_live
             for row in edges.with_op(*made, owner=owner)
         ]  # fmt: skip
         return [row for name in inside for row in named.get(name, ())[:1]]
-
-    def _shared_name(self, row: int) -> tuple[bytes, bytes]:
-        node = self._edges.node(row)
-        return node.string("container"), node.string("shared_name") or node.name
 
     def _lead(self, taker: int | Action, producers: Iterable[int]) -> None:
         """Say that a handle comes to something, and how it comes to where it comes from."""

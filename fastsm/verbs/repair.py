@@ -30,8 +30,8 @@ def repair(
 
     Args:
         path: The model's folder.
-        only: The rules to mend, by verify's ids; without it all but those that take a file
-            away (``stray-shard``, ``asset-unused``).
+        only: The rules to mend, by verify's ids; without it all but those that take
+            something away (``restore-twice``, ``stray-shard``, ``asset-unused``).
         **options: Where and how to write, see `Edit`: ``out``, ``in_place`` or ``dry_run`` is
             needed.
 
