@@ -317,9 +317,9 @@ static fsm_status at_large(build *b, message in, fsm_span at, bool is_class, uns
   fsm_status s;
   if (depth > FSM_MAX_DEPTH)
     return fsm_fail(&b->c.error, FSM_E_DEPTH, at.start, FSM_MAX_DEPTH, depth);
-  if (in == ENTRY && (s = find_class_key(b, at, &is_class)))
+  is_class = is_class && in != ENTRY;
+  if (in == ENTRY && depth == 1 && (s = find_class_key(b, at, &is_class)))
     return s;
-  is_class = is_class && (in != ENTRY || depth == 1);
   while (at.start < at.end) {
     fsm_field f;
     if ((s = fsm_cursor_span(&b->c, at.start, at.end)) || (s = fsm_cursor_next(&b->c, &f)))

@@ -26,7 +26,8 @@ void __sanitizer_cov_trace_pc(void) { steps++; }
 
 #include "check.h"
 #include "fsm_canon.h"
-#include "fsm_nodes.h"
+#include "fsm_edges.h"
+#include "fsm_prune.h"
 #include "make_message.h"
 
 /* The dearest messages here take some seventy. */
@@ -244,28 +245,69 @@ LINEAR(make_packed, NodeDef)
 LINEAR(make_odd_nodes, GraphDef)
 LINEAR(make_usual_nodes, GraphDef)
 
-/* Names that are all different, which is what a hash table minds. */
-static void test_node_index_is_linear(void) {
+/* Names that are all different, which is what a hash table minds; each node takes from the
+ * one before it, names a function that all have, and every other one goes. */
+static buffer make_chain(size_t n) {
+  buffer graph = {0}, node = {0}, func = {0}, value = {0}, library = {0}, function = {0};
+  put_text(&func, 1, "f");
+  put_message(&value, 10, &func);
+  for (size_t i = 0; i < n; i++) {
+    char name[32];
+    clear(&node);
+    snprintf(name, sizeof name, "Op%zu", i);
+    put_text(&node, 1, name);
+    put_text(&node, 2, name);
+    snprintf(name, sizeof name, "Op%zu", i ? i - 1 : n);
+    put_text(&node, 3, name);
+    put_entry_of(&node, 5, "f", &value);
+    put_message(&graph, 1, &node);
+    clear(&function);
+    put_message(&function, 1, &func); /* its signature is its name */
+    put_message(&library, 1, &function);
+  }
+  put_message(&graph, 2, &library);
+  clear(&node);
+  clear(&func);
+  clear(&value);
+  clear(&library);
+  clear(&function);
+  return graph;
+}
+
+static void test_graphs_are_linear(void) {
   uint64_t taken[2];
   for (size_t i = 0; i < 2; i++) {
-    buffer graph = {0};
-    for (size_t j = 0; j < 10000 * (i + 1); j++) {
-      char op[32];
-      buffer node = {0};
-      snprintf(op, sizeof op, "Op%zu", j);
-      put_text(&node, 2, op);
-      put_message(&graph, 1, &node);
-      clear(&node);
-    }
+    const size_t n = 10000 * (i + 1);
+    buffer graph = make_chain(n);
     fsm_nodes nodes = {0};
+    fsm_edges edges = {0};
+    fsm_pruned pruned = {0};
     fsm_src src;
     fsm_piece piece;
     fsm_span whole = {0, graph.size};
+    fsm_prune_span all = {0, graph.size, FSM_NO_FIELD, 0};
     fsm_error e;
+    fsm_live live = {calloc(n, 1), calloc(n, 1), {0}};
     fsm_src_memory(&src, &piece, graph.p, graph.size);
     steps = 0;
     CHECK_EQ(fsm_nodes_scan(&nodes, &src, &whole, 1, FSM_NODES_ROWS, &e), FSM_OK);
+    CHECK_EQ(fsm_edges_resolve(&edges, &nodes, &src, &e), FSM_OK);
+    for (uint32_t row = 0; row < n; row += 2) {
+      CHECK_EQ(fsm_live_mark(&live, &edges, FSM_EDGE(FSM_TO_NODE, row)), FSM_OK);
+      CHECK_EQ(fsm_live_walk(&live, &edges, &nodes), FSM_OK);
+    }
+    CHECK(live.nodes[n - 2] && !live.nodes[n - 1] && live.functions[n - 1]);
+    for (uint32_t row = 1; row < n; row += 2)
+      live.nodes[row] = live.functions[row] = 0;
+    CHECK_EQ(fsm_prune(&pruned, &src, &nodes, &all, 1, 0, live.nodes, live.functions, &e),
+             FSM_OK);
+    CHECK_EQ(pruned.splices.n, n);
     taken[i] = steps;
+    free(live.nodes);
+    free(live.functions);
+    free(live.todo.items);
+    fsm_pruned_free(&pruned);
+    fsm_edges_free(&edges);
     fsm_nodes_free(&nodes);
     clear(&graph);
   }
@@ -285,6 +327,6 @@ int main(void) {
   RUN(test_make_packed);
   RUN(test_make_odd_nodes);
   RUN(test_make_usual_nodes);
-  RUN(test_node_index_is_linear);
+  RUN(test_graphs_are_linear);
   return check_report();
 }
