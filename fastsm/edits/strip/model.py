@@ -1,0 +1,307 @@
+"""The strip itself: every meta graph, then what all of them share."""
+
+from __future__ import annotations
+
+from ...bundle import OBJECT_GRAPH_KEY
+from ...bundle.objects import SLOTS, SUFFIX, CheckpointGraph
+from ...errors import FormatError
+from ...fingerprint import OBJECTS, PROGRAM, SIGNATURES
+from ...graph.edges import Edges
+from ...graph.kept import Kept
+from ...graph.nodes import Graph
+from ...graph.references import unresolved
+from ...graph.training import Training
+from ...plan import enclosing, same
+from ...source import LEN
+from ...text import counted, printable
+from ..assets import names_of, unnamed_files
+from ..draft import Done
+from ..mend_assets import feed_once
+from ..meta_graphs import needed, remove_meta_graph
+from ..unify import unify
+from . import signatures
+from .counts import Counts, variable_keys
+from .files import follow
+from .graph import GraphStrip
+from .objects import tracked_source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from ..._core import Source
+    from ...views import MetaGraph
+    from ..draft import Draft
+    from .request import Request
+
+_GRAPH_DEF = 2  # of MetaGraphDef
+
+
+def strip(
+    draft: Draft, request: Request, progress: Callable[[int, int], object] | None = None
+) -> Done:
+    """Cut a model down to its signatures and what they need, or to its callables.
+
+    Signatures that stay compute what they computed, bit for bit.
+
+    Args:
+        request: What stays.
+        progress: Called with (bytes compared, bytes to compare) while doubled weights are.
+
+    Raises:
+        MissingError: No signature, object or meta graph of a name that was given.
+        RefusedError: Nothing would be left of a meta graph; or what it needs cannot be told
+            from what it does not: nothing is guessed.
+        FormatError: What is to stay is damaged.
+    """
+    return _Strip(draft, request, progress).done
+
+
+class _Strip:
+    """One strip of a draft.
+
+    Attributes:
+        done: What came of it.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        request: Request,
+        progress: Callable[[int, int], object] | None,
+    ) -> None:
+        self.draft = draft
+        self.request = request
+        self.notes: list[str] = []
+        before, self._tracked = Counts(draft), draft.tracked
+        named = names_of(draft.graphs)
+        if request.drop_tags:
+            remove_meta_graph(draft, *request.drop_tags, all_meta_graphs=True)
+        self._keys = signatures.choose(draft, self._meant(), request)
+        # Take away what stands in the way of loaders, and what is there twice.
+        self._unified = unify(draft, progress)
+        self.notes += feed_once(draft)
+        self._graphs = self._meant()
+        self._edges = [Edges(Graph(graph)) for graph in self._graphs]
+        self._kept, tracked = self._choose_objects()
+        parts = [
+            GraphStrip(graph, edges, keys, kept, request)
+            for graph, edges, keys, kept in zip(
+                self._graphs, self._edges, self._keys, self._kept, strict=True
+            )
+        ]
+        self._functions = {
+            name.decode("utf-8", "replace")
+            for edges in self._edges for name in edges.nodes.functions
+        }  # fmt: skip
+        self._staying = set().union(*(part.functions for part in parts))
+        self._write(parts, tracked)
+        if request.strip_debug:
+            self._cut_debug()
+        self._check()
+        self._remove_files(named)
+        self.done = self._tell(before, Counts(draft, self._stay))
+
+    # -- what stays --
+
+    def _meant(self) -> list[MetaGraph]:
+        if self.request.tags is None:
+            return list(self.draft.graphs)
+        return self.draft.choose(self.request.tags, False, lambda graph: True, "a graph")
+
+    def _choose_objects(self) -> tuple[list[Kept | None], Source | None]:
+        """The objects of each meta graph that stay; the checkpoint's own graph of them, or None
+        where that stays as it is."""
+        having = [graph for graph in self.draft.graphs if graph.object_spans]
+        if not having:
+            return [None] * len(self._graphs), None
+        tracked = self.draft.tracked
+        kept = [self._kept_of(i) for i in range(len(self._graphs))]
+        if tracked is None:
+            return kept, None
+        sources = [tracked_source(tracked, k) for k in kept if k is not None]
+        if len(sources) == len(having) and all(same(sources[0], other) for other in sources):
+            return kept, sources[0]
+        # The checkpoint has one graph of objects for all meta graphs: they lose the same, or none.
+        self.notes.append(
+            "all objects stay: meta graphs share the checkpoint's, and need others of them"
+        )
+        return [self._whole(i) for i in range(len(self._graphs))], None
+
+    def _kept_of(self, i: int) -> Kept | None:
+        graph, request = self._graphs[i], self.request
+        if not graph.object_spans:
+            return None
+        return Kept(
+            graph,
+            self.draft.tracked,
+            level=request.level,
+            signatures=self._keys[i],
+            keep=request.keep_objects,
+            drop=request.drop_objects,
+            training=Training(self._edges[i]) if request.level == "callables" else None,
+            gradients=not request.no_gradients,
+            inference_only=request.inference_only,
+        )
+
+    def _whole(self, i: int) -> Kept | None:
+        graph = self._graphs[i]
+        if not graph.object_spans:
+            return None
+        everything = ("",)
+        return Kept(
+            graph, self.draft.tracked, level="serving", signatures=self._keys[i], keep=everything
+        )
+
+    # -- splices --
+
+    def _write(self, parts: Sequence[GraphStrip], tracked: Source | None) -> None:
+        draft = self.draft
+        self._had = set(variable_keys(draft))
+        stored = set(draft.bundle.index.keys()) if draft.bundle else set()
+        objects = tracked.read(0, tracked.size) if tracked is not None else None
+        rewrite = draft.rewrite()
+        stay: set[bytes] = set()
+        for part in parts:
+            restored = part.write(rewrite, objects)
+            lost = sorted(restored - stored - {OBJECT_GRAPH_KEY})
+            if lost:
+                what = f"{part.graph.place} restores {printable(lost[0])}"
+                where = "the checkpoint has no such tensor" if stored else "there are no variables"
+                raise FormatError(draft.path, f"{what}, and {where}")
+            stay |= restored
+            if part.kept is not None:
+                stay |= part.kept.needed(stored)
+        if any(graph.object_spans for graph in draft.graphs):
+            stay.add(OBJECT_GRAPH_KEY)
+        self._stay = self._with_others(stay, stored)
+        draft.put(rewrite, [PROGRAM, SIGNATURES, OBJECTS])
+        old = draft.tracked
+        if tracked is not None and old is not None and not same(old.source, tracked):
+            draft.put_tracked(tracked)
+        if stored - self._stay:
+            draft.bundle_rewrite().keep_only(self._stay.__contains__)
+
+    def _with_others(self, stay: set[bytes], stored: set[bytes]) -> set[bytes]:
+        """The keys that stay: those of the meta graphs that are left alone, too."""
+        stripped = {graph.index for graph in self._graphs}
+        others = [graph for graph in self.draft.graphs if graph.index not in stripped]
+        found, unknown = needed(self.draft, others) if others else (set(), "")
+        if unknown:
+            self.notes.append(
+                f"all variables stay: which of them are needed is not known, as {unknown}"
+            )
+            return stored
+        return stay | found
+
+    def _cut_debug(self) -> None:
+        rewrite = self.draft.rewrite()
+        for graph in self._now():
+            for f in graph.fields:
+                if f.number == _GRAPH_DEF and f.wire == LEN:
+                    rewrite.cut_all("debug", enclosing(graph.field, f))
+        self.draft.put(rewrite, [PROGRAM])
+
+    def _now(self) -> list[MetaGraph]:
+        """The stripped meta graphs as they are now."""
+        return [self.draft.graphs[graph.index] for graph in self._graphs]
+
+    # -- after --
+
+    def _check(self) -> None:
+        """Follow every reference of what would be written.
+
+        Raises FormatError where one leads nowhere.
+        """
+        draft = self.draft
+        tracked = draft.tracked.source if draft.tracked is not None else None
+        found = unresolved(
+            draft.graphs,
+            tracked.read(0, tracked.size) if tracked is not None else None,
+            None if draft.bundle is None else self._stay.intersection(draft.bundle.index.keys()),
+        )
+        first = next(iter(found), None)
+        if first is not None:
+            raise FormatError(
+                draft.path,
+                f"{first.problem} ({first.rule}): it is no model to strip; "
+                "fastsm verify tells all that is wrong with it",
+                place=first.place,
+            )
+
+    def _remove_files(self, named: set[str]) -> None:
+        draft = self.draft
+        assets = unnamed_files(draft, named, draft.graphs, draft.plan.warnings)
+        for name in assets:
+            draft.remove(name)
+        ids = next((kept.ids for kept in self._kept if kept is not None), None)
+        self._files = assets, follow(draft, self.request.level, ids)
+
+    # -- words --
+
+    def _tell(self, before: Counts, after: Counts) -> Done:
+        now: dict[str, Any] = after.to_dict()
+        now["keeps"] = {"signatures": after.signatures}
+        now["drops"] = {
+            "signatures": sorted(set(before.signatures) - set(after.signatures)),
+            "functions": sorted(self._functions - self._staying),
+            **self._lost_variables(),
+            **self._lost_objects(),
+            "assets": self._files[0],
+            "files": self._files[1],
+        }
+        now["notes"] = [*self._of_unified(), *self._spared(), *self.notes]
+        return Done(
+            "strip-training-graph", self.request.arguments(), f"level: {self.request.level}",
+            before.to_dict(), now, drops=True,
+        )  # fmt: skip
+
+    def _lost_variables(self) -> dict[str, list[str]]:
+        """The keys that go, by what they are for, sorted."""
+        groups: dict[str, list[str]] = {"doubled": [], "slots": [], "variables": []}
+        merged = {key for pair in self._unified.merged for key in pair}
+        slots = self._slots()
+        for key in sorted(self._had - self._stay):
+            name = key.decode("utf-8", "replace")
+            group = "doubled" if name in merged else "slots" if key in slots else "variables"
+            groups[group].append(name.removesuffix(SUFFIX))
+        return groups
+
+    def _slots(self) -> set[bytes]:
+        """The keys of what only optimizers have."""
+        tracked = self._tracked
+        if tracked is None:
+            return set()
+        graph = CheckpointGraph(tracked.source.read(0, tracked.source.size), self.draft.path)
+        return {
+            key.encode("utf-8", "surrogateescape")
+            for node, _, _, key in graph.tables.values if graph.group(node) == SLOTS
+        }  # fmt: skip
+
+    def _lost_objects(self) -> dict[str, list[str]]:
+        """The paths of objects that go: optimizers, and functions that a program can call."""
+        found: dict[str, list[str]] = {"optimizer": [], "objects": []}
+        for kept in self._kept:
+            if kept is not None:
+                found["optimizer"] += map(kept.path, kept.optimizers)
+                found["objects"] += map(kept.path, kept.callables)
+        return {kind: list(dict.fromkeys(filter(None, paths))) for kind, paths in found.items()}
+
+    def _of_unified(self) -> list[str]:
+        """What was mended for loaders, in words."""
+        restored, left = self._unified.restored, self._unified.left
+        words = []
+        if restored:
+            words.append(
+                f"{counted(len(restored), 'variable')} that session loaders did not find "
+                "are restored now"
+            )
+        return [*words, *left]
+
+    def _spared(self) -> list[str]:
+        """Why what looks like training stays."""
+        return [
+            f"{printable(name)} looks like training, and stays: {why}"
+            for kept in self._kept if kept is not None for name, why in kept.spared.items()
+        ]  # fmt: skip
