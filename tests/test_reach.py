@@ -370,10 +370,19 @@ def test_an_action_that_waits_for_a_barrier(tmp_path: Path) -> None:
 # -- which barriers there are ----------------------------------------------------------
 
 
+def init_signature(name: str) -> bytes:
+    return entry(
+        5, "__saved_model_init_op", entry(2, "__saved_model_init_op", delimited(1, name))
+    )
+
+
 def test_an_init_op_that_is_an_action(tmp_path: Path) -> None:
+    """That a collection names can go; a signature would be left that names it."""
     for roots, live in ((["w/Read"], {"w", "w/Read", "w/Assign", "w/value"}), ([], set())):
         settled = made(tmp_path, var("w"), *roots, fields=init_op("w/Assign"))
         assert settled.live == live
+    settled = made(tmp_path, var("w"), fields=init_signature("w/Assign"))
+    assert settled.live == {"w", "w/Assign", "w/value"} and settled.kept == {"w/Assign"}
 
 
 def test_a_restore_op_that_is_an_action_stays(tmp_path: Path) -> None:
@@ -384,8 +393,7 @@ def test_a_restore_op_that_is_an_action_stays(tmp_path: Path) -> None:
 def test_which_init_op_counts(tmp_path: Path) -> None:
     nodes = [*var("w"), noop("a", "w/Assign"), noop("b", "w/Assign"), noop("c", "w/Assign")]
     main, legacy = init_op("b"), node_list("legacy_init_op", "c")
-    signature = entry(5, "__saved_model_init_op",
-                      entry(2, "__saved_model_init_op", delimited(1, "a")))  # fmt: skip
+    signature = init_signature("a")
     for fields, name in ((main + legacy + signature, "a"), (legacy + main, "b"), (legacy, "c")):
         settled = made(tmp_path, nodes, "w/Read", fields=fields)
         [barrier] = settled.barriers
@@ -416,8 +424,7 @@ def test_without_an_init_op_collections_count(tmp_path: Path) -> None:
     [
         (init_op("gone"), 'collection_def["saved_model_main_op"]'),
         (node_list("legacy_init_op", "gone:0"), 'collection_def["legacy_init_op"]'),
-        (entry(5, "__saved_model_init_op", entry(2, "__saved_model_init_op",
-               delimited(1, "gone"))), 'signature_def["__saved_model_init_op"]'),
+        (init_signature("gone"), 'signature_def["__saved_model_init_op"]'),
         (saver("gone"), "saver_def.restore_op_name"),
     ],
 )  # fmt: skip

@@ -91,9 +91,10 @@ def init_barriers(graph: MetaGraph, edges: Edges) -> list[Barrier]:
     """
     init = graph.init_op
     if init is not None:
-        where = "signature_def" if init.source == "signature" else "collection_def"
-        key = INIT_OP if init.source == "signature" else init.source
-        return [_barrier(edges, _row(graph, edges, init.name, f'{where}["{key}"]'))]
+        if init.source == "signature":  # which always names an op
+            return [_named(edges, _row(graph, edges, init.name, f'signature_def["{INIT_OP}"]'))]
+        place = f'collection_def["{init.source}"]'
+        return [_barrier(edges, _row(graph, edges, init.name, place))]
     actions: dict[int, Action] = {}
     for entry in entries(graph, (_TABLES, _LOCAL)):
         if entry.is_variable == (entry.collection == _LOCAL):
@@ -115,6 +116,11 @@ def restore_barrier(graph: MetaGraph, edges: Edges) -> Barrier | None:
     if saver is None or not saver.restore_op:
         return None
     row = _row(graph, edges, saver.restore_op, "saver_def.restore_op_name")
+    return _named(edges, row)
+
+
+def _named(edges: Edges, row: int) -> Barrier:
+    """What a node runs that must be there: if it is no NoOp, it stays whole."""
     if edges.op(row) == _NOOP:
         return _barrier(edges, row)
     return Barrier(row, (), [Action(row, handles=())])
