@@ -13,6 +13,9 @@ from fastsm import _core
 from fastsm.commit import commit
 from fastsm.edits.draft import Draft
 from fastsm.edits.unify import unify
+from fastsm.fingerprint import PROGRAM
+from fastsm.graph.edges import Edges
+from fastsm.graph.function_edits import Library, attributes
 from fastsm.graph.nodes import Graph
 from fastsm.graph.objects import ObjectGraph
 from fastsm.graph.restored import restored as restored_by
@@ -173,6 +176,27 @@ def test_a_handle_that_another_signature_reads_stays(
         "sequential/dense/kernel is read, and no key of the checkpoint is known to be its"
     ]
     assert oracle.run(path, "cc", signature="raw") == kernel
+
+
+def test_two_nodes_of_one_name_are_one_handle(
+    model_copy: ModelFactory, oracle: Oracle
+) -> None:
+    """What is restored by the one is read by the other: that is no fault."""
+    path = model_copy("keras_saved")
+    before = oracle.run(path, "v2")
+    draft = draft_of(path)
+    edges = Edges(Graph(draft.graphs[0]))
+    row, rewrite = edges.row(b"Variable_3"), draft.rewrite()
+    assert row is not None
+    node = Library(draft.graphs[0]).node(row)
+    attributes(node)["shared_name"].put_text(rewrite, 2, "sequential/dense/kernel")
+    draft.put(rewrite, [PROGRAM])
+    commit(draft.finish(), sync=False)
+    assert len(messages(path, "restore-handle")) == 3
+    repair(path, "restore-handle")
+    assert ids(path) == []
+    for loader in LOADERS:
+        assert oracle.run(path, loader) == before
 
 
 # -- restore-twice -------------------------------------------------------------------------------
