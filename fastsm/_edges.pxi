@@ -120,6 +120,22 @@ cdef class EdgeIndex:
                     break
         return found
 
+    def callers(self, uint32_t owner):
+        """The rows of nodes that name a function, in file order."""
+        cdef fsm_edge wanted = FSM_EDGE(FSM_TO_FUNCTION, self._function(owner))
+        cdef fsm_edge *edges = <fsm_edge *>self.edges.edges.items
+        cdef size_t n = self.nodes.nodes.nodes.n, row
+        cdef uint32_t i = 0
+        cdef list found = []
+        for row in range(n):
+            while i < self.edges.first[row + 1]:
+                if edges[i] == wanted:
+                    found.append(row)
+                    break
+                i += 1
+            i = self.edges.first[row + 1]
+        return found
+
     def with_ops(self, ops, uint32_t owner=0):
         """The rows of an owner's nodes with these ops (names), in file order."""
         cdef fsm_nodes *nodes = &self.nodes.nodes

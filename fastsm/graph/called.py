@@ -107,14 +107,14 @@ def called_by(edges: Edges, call: int | None) -> Called | None:
     owner = edges.nodes.function(name)
     if owner is None:
         return None
-    library = Library(edges.nodes.graph)
-    text = name.decode("utf-8", "replace")
-    try:
-        calls = library.calls(text)
-        library.check_arguments(text)
-    except RefusedError:
+    if edges.callers(owner) != [call] or any(
+        name in pair for pair in [*edges.gradients(), *edges.registered_gradients()]
+    ):
         return None
-    if [(c.owner, c.name) for c in calls] != [(0, edges.name(call))]:
+    library = Library(edges.nodes.graph)
+    try:
+        library.check_call(name.decode("utf-8", "replace"), call)
+    except RefusedError:
         return None
     return Called(edges, library, call, owner)
 

@@ -30,6 +30,10 @@ MISSING = -1
 # RegisteredGradients of FunctionDefLibrary.
 _INPUT, _NODE_ATTR, _RET, _ATTR, _CONTROL_RET, _GRADIENT, _REGISTERED = 3, 5, 4, 5, 6, 2, 3
 
+#: So many inputs are remembered: functions are gone through again and again, with some two
+#: for each of their nodes.
+_MAX_INPUTS = 1 << 16
+
 #: The attribute by which functions say that each can stand for the others.
 _IMPLEMENTS = "api_implements"
 
@@ -121,6 +125,8 @@ class Edges:
             self._core = _core.EdgeIndex(nodes.index, self._reader.source)
         except CoreError as e:
             raise self._reader.error(e, nodes.place) from None
+        self._inputs: dict[int, list[Input]] = {}  # those that were read last
+        self._n_inputs = 0
         self.n, self.n_functions = len(nodes.index), nodes.index.n_functions
 
     # -- nodes --
@@ -179,16 +185,24 @@ class Edges:
     # -- edges --
 
     def inputs(self, row: int) -> list[Input]:
-        """What a node takes, in file order."""
-        edges = self._core.edges_of(row)
-        return [
-            Input(
-                text,
-                number if kind == _core.TO_NODE else MISSING,
-                number if kind == _core.TO_ARGUMENT else MISSING,
-            )
-            for text, (kind, number) in zip(self.node(row).inputs, edges, strict=False)
-        ]
+        """What a node takes, in file order. Not to be changed."""
+        found = self._inputs.get(row)
+        if found is None:
+            edges = self._core.edges_of(row)
+            found = [
+                Input(
+                    text,
+                    number if kind == _core.TO_NODE else MISSING,
+                    number if kind == _core.TO_ARGUMENT else MISSING,
+                )
+                for text, (kind, number) in zip(self.node(row).inputs, edges, strict=False)
+            ]
+            self._n_inputs += 1 + len(found)
+            if self._n_inputs > _MAX_INPUTS:
+                self._inputs.clear()
+                self._n_inputs = 1 + len(found)
+            self._inputs[row] = found
+        return found
 
     def taken(self, row: int) -> list[int]:
         """The nodes that a node's inputs come from, in file order; MISSING where it is none.
@@ -211,6 +225,10 @@ class Edges:
         return [
             number + 1 for kind, number in self._core.edges_of(row) if kind == _core.TO_FUNCTION
         ]
+
+    def callers(self, owner: int) -> list[int]:
+        """The nodes that name a function, in the main graph and in functions, in file order."""
+        return self._core.callers(owner)
 
     def callees(self, owner: int) -> list[int]:
         """The functions that the nodes of a function name, each once; owners."""

@@ -75,10 +75,17 @@ class Library:
         self._reader = graph.reader
         self._path = graph.reader.path
         self._graph_def = of_graph(graph).inside(2, "graph_def")
-        self._library = self._graph_def.inside(_LIBRARY, "library")
+        self._found: Nested | None = None
         self._index = graph.node_index(2)
         self._functions = self._index.functions()
         self._fields: dict[int, Pair] | None = None
+
+    @property
+    def _library(self) -> Nested:
+        """The message itself; a graph may have a million nodes around it."""
+        if self._found is None:
+            self._found = self._graph_def.inside(_LIBRARY, "library")
+        return self._found
 
     def find(self, name: str) -> Nested | None:
         """A FunctionDef by name; None where there is none, or several."""
@@ -161,29 +168,28 @@ class Library:
             self._renumber_signatures(rewrite, names, moved)
         return bool(names)
 
-    def check_arguments(self, name: str) -> None:
-        """See that arguments of a function can go, and inputs of what calls it.
+    def check_call(self, name: str, row: int) -> None:
+        """See that arguments of a function can go, and inputs of the one node that calls it.
 
         Raises RefusedError where something may go by their order that nobody knows.
         """
-        function, calls = self.function(name), self.calls(name)
+        function, call = self.function(name), self._call(row)
+        if not call.calls_only(name):
+            raise self._known_to(name, f"the node {printable(call.name)}", call.node.place)
         n = len(_arguments(function, _INPUT_ARG, "input_arg"))
         _check_function_lists(function, n)
-        for call in calls:
-            call.check_inputs(n)
+        call.check_inputs(n)
 
-    def keep_inputs(self, rewrite: Rewrite, name: str, kept: Sequence[int]) -> None:
-        """Take arguments out of a function, and what its calls give for them.
+    def keep_inputs(self, rewrite: Rewrite, name: str, row: int, kept: Sequence[int]) -> None:
+        """Take arguments out of a function, and what the one node gives that calls it.
 
         Args:
             kept: Those that stay, in order.
 
         Raises RefusedError where that cannot be done rightly.
         """
-        function, calls = self.function(name), self.calls(name)
-        n = keep_arguments(rewrite, function, kept)
-        for call in calls:
-            call.keep_inputs(rewrite, kept, n)
+        n = keep_arguments(rewrite, self.function(name), kept)
+        self._call(row).keep_inputs(rewrite, kept, n)
 
     def is_named(self, name: str) -> bool:
         """Whether any node or gradient names a function."""

@@ -31,6 +31,10 @@ _PATHS = frozenset(
     b"Identity StringJoin ShardedFilename Pack Select SelectV2 StaticRegexFullMatch".split()
 )
 
+#: So many nodes are gone through to see what each action needs, three or four for each that
+#: TensorFlow writes: in a function where all is tangled that would be all for each.
+_MAX_STEPS = 1 << 20
+
 
 class Action:
     """One thing that a restore function does.
@@ -39,22 +43,35 @@ class Action:
         row: The node.
         arguments: Which arguments of the function it is given handles in; none, and it always
             runs.
-        tensors: What it takes from the checkpoint: (the row of the op that reads, which).
+        needs, owners: All arguments that it needs, and the functions that it calls.
         step: What `Restoring.barrier` makes of it.
     """
 
-    __slots__ = ("arguments", "row", "step", "tensors")
+    __slots__ = ("_restoring", "arguments", "needs", "owners", "row", "step")
 
-    def __init__(self, row: int, arguments: list[int], tensors: list[tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        restoring: Restoring,
+        row: int,
+        arguments: list[int],
+        needs: list[int],
+        owners: list[int],
+    ) -> None:
+        self._restoring = restoring
         self.row = row
         self.arguments = arguments
-        self.tensors = tensors
+        self.needs, self.owners = needs, owners
         self.step: Step | None = None
 
     @property
     def is_kept(self) -> bool:
         """Whether it stays; known when its barrier has settled."""
         return self.step is not None and self.step.is_kept
+
+    @property
+    def tensors(self) -> list[tuple[int, int]]:
+        """What it takes from the checkpoint: (the row of the op that reads, which)."""
+        return self._restoring.taken(self.row)
 
 
 class Restoring:
@@ -78,16 +95,17 @@ class Restoring:
         self.actions: list[Action] = []
         self._listings: dict[int, Listing] = {}
         self._apart: set[int] = set()
-        if self.called is not None:
-            self._find_actions(self.called, ops)
+        if self.called is not None and not self._find_actions(self.called, ops):
+            self.called, self.actions = None, []
 
     @property
     def call(self) -> int | None:
         """The node that calls the function; None where there is no function to cut."""
         return self.called.call if self.called else None
 
-    def _find_actions(self, called: Called, ops: Ops) -> None:
-        edges = self.edges
+    def _find_actions(self, called: Called, ops: Ops) -> bool:
+        """What the function does; whether that can be told in reasonable time."""
+        edges, n_steps = self.edges, 0
         readers = set(edges.with_op(*READERS, owner=called.owner))
         waited = set(called.controls.values())
         rows = [
@@ -99,16 +117,26 @@ class Restoring:
             taken = data_inputs(edges, row)
             handles = [taken[i] for i in ops.handles(row)]
             _, arguments = reached(edges, [], inputs=handles, apart=self._apart)
+            found, needs = reached(edges, [row], apart=self._apart)
+            owners = [owner for r in sorted(found) for owner in edges.calls(r)]
             self.actions.append(
-                Action(row, sorted(arguments & called.handles), self._taken(row, readers))
+                Action(self, row, sorted(arguments & called.handles), sorted(needs), owners)
             )
+            n_steps += len(found)
+            if n_steps > _MAX_STEPS:
+                return False
+        return True
 
-    def _taken(self, row: int, readers: set[int]) -> list[tuple[int, int]]:
-        """What a node takes of the checkpoint, perhaps by way of others."""
-        rows, _ = reached(self.edges, [row], apart=self._apart)
+    def taken(self, row: int) -> list[tuple[int, int]]:
+        """What a node of the function takes of the checkpoint, perhaps by way of others: (the
+        row of the op that reads, which of its outputs)."""
+        edges = self.edges
+        rows, _ = reached(edges, [row], apart=self._apart)
         return [
-            (taken.row, taken.output) for r in sorted(rows - readers)
-            for taken in data_inputs(self.edges, r) if taken.row in readers
+            (taken.row, taken.output)
+            for r in sorted(rows) if edges.op(r) not in READERS
+            for taken in data_inputs(edges, r)
+            if taken.row != MISSING and edges.op(taken.row) in READERS
         ]  # fmt: skip
 
     # -- what runs --
@@ -127,31 +155,27 @@ class Restoring:
         reach.hold(called.call)
         reach.live.functions[called.owner - 1] = 1
         waits = [taken.row for taken in self.edges.inputs(called.call) if taken.control]
-        steps = [self._step(waits, called.returned, [row for row, _ in called.results], ())]
+        rows, arguments = reached(self.edges, [row for row, _ in called.results], apart=self._apart)
+        owners = [owner for row in sorted(rows) for owner in self.edges.calls(row)]
+        steps = [self._step(called, arguments | called.returned, owners, (), waits)]
         for action in self.actions:
             handles = [called.inputs[i] for i in action.arguments if called.inputs[i] != MISSING]
-            action.step = self._step((), (), [action.row], handles)
+            action.step = self._step(called, action.needs, action.owners, handles)
             steps.append(action.step)
         return Barrier(called.call, (), steps)
 
     def _step(
         self,
-        waits: Iterable[int],
+        called: Called,
         arguments: Iterable[int],
-        rows: Iterable[int],
+        owners: list[int],
         handles: Sequence[int],
+        waits: Iterable[int] = (),
     ) -> Step:
-        """What the main graph and its library need for some nodes of the function."""
-        called = self.called
-        assert called is not None
-        found, taken = reached(self.edges, rows, apart=self._apart)
-        inputs = [called.inputs[i] for i in sorted(taken.union(arguments))]
-        return Step(
-            called.call,
-            rows=[row for row in [*inputs, *waits] if row != MISSING],
-            owners=[owner for row in sorted(found) for owner in self.edges.calls(row)],
-            handles=handles,
-        )
+        """What the main graph and its library need for some of what the function does."""
+        rows = [*(called.inputs[i] for i in sorted(arguments)), *waits]
+        rows = [row for row in rows if row != MISSING]
+        return Step(called.call, rows=rows, owners=owners, handles=handles)
 
     # -- what goes --
 
@@ -187,9 +211,7 @@ class Restoring:
         for row in readers:
             listing = self.listing(row)
             stay = sorted(used.get(row, ())) or range(len(listing.keys))
-            if stay[-1] >= len(listing.keys):
-                raise unknown(edges, row, f"has no output {stay[-1]}, which is taken")
-            keys += [listing.keys[i] for i in stay]
+            keys += [self.key(row, i) for i in stay]
             if len(stay) < len(listing.keys):
                 cuts.slots[row] = list(stay)
         cuts.keys = list(dict.fromkeys([*keys, *self._inner_keys(rows)]))
@@ -203,13 +225,14 @@ class Restoring:
 
     def keys(self, action: Action) -> list[bytes]:
         """The keys of the tensors that an action takes. Raises RefusedError."""
-        found = []
-        for row, output in action.tensors:
-            keys = self.listing(row).keys
-            if output >= len(keys):
-                raise unknown(self.edges, row, f"has no output {output}, which is taken")
-            found.append(keys[output])
-        return found
+        return [self.key(row, output) for row, output in action.tensors]
+
+    def key(self, row: int, output: int) -> bytes:
+        """The key of a tensor that a node reads. Raises RefusedError."""
+        keys = self.listing(row).keys
+        if output >= len(keys):
+            raise unknown(self.edges, row, f"has no output {output}, which is taken")
+        return keys[output]
 
     def _used(self, rows: Iterable[int]) -> dict[int, set[int]]:
         """Which outputs of nodes of the function are taken in it, or returned."""

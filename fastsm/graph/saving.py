@@ -9,9 +9,10 @@ tensorflow/python/checkpoint/functional_saver.py (2.21).
 from __future__ import annotations
 
 from ..errors import RefusedError
-from ..text import printable
+from ..text import counted, printable
 from .called import Called, Cuts, called_by, reached
-from .listings import N_BEFORE, SAVE, Listing, data_inputs, place_of
+from .edges import MISSING
+from .listings import N_BEFORE, SAVE, Listing, data_inputs, place_of, unknown
 from .nodes import CALLS, node_of
 
 TYPE_CHECKING = False
@@ -70,10 +71,13 @@ class Saving:
         edges, cuts, live = self.edges, self.cuts, reach.live.nodes
         assert self.row is not None
         rows, _ = reached(edges, [self.row])
-        for row in sorted(rows):
-            if edges.op(row) in (*_OLD_WRITERS, *CALLS) and self._is_lost(
-                data_inputs(edges, row), live
-            ):
+        saving = [r for r in sorted(rows) if edges.op(r) in (SAVE, *_OLD_WRITERS, *CALLS)]
+        lost = self._lost([i.row for row in saving for i in data_inputs(edges, row)], live)
+        for row in saving:
+            stays = [i.row not in lost for i in data_inputs(edges, row)]
+            if edges.op(row) == SAVE:
+                self._keep_slots(row, [i for i, stay in enumerate(stays[N_BEFORE:]) if stay])
+            elif not all(stays):
                 raise RefusedError(
                     edges.nodes.graph.reader.path,
                     f"{printable(edges.name(row))}, {printable(edges.op(row))}, saves variables "
@@ -81,10 +85,7 @@ class Saving:
                     place=place_of(edges, row),
                     hint="Without --keep-save (keep_save) the code that saves goes as a whole.",
                 )
-        writers = [row for row in sorted(rows) if edges.op(row) == SAVE]
-        for row in writers:
-            values = data_inputs(edges, row)[N_BEFORE:]
-            self._keep_slots(row, [i for i, v in enumerate(values) if not self._is_lost([v], live)])
+        writers = [row for row in saving if edges.op(row) == SAVE]
         if writers and not set(writers) - cuts.apart:
             return False
         self._drop_files(rows, writers)
@@ -99,11 +100,10 @@ class Saving:
     def _settle_called(self, reach: Reach) -> bool:
         edges, cuts, called, live = self.edges, self.cuts, self.called, reach.live
         assert called is not None
-        lost = {
-            i for i, taken in enumerate(data_inputs(edges, called.call))
-            if self._is_lost([taken], live.nodes)
-        }  # fmt: skip
+        lost = self._lost(called.inputs, live.nodes)
+        gone = {i for i, row in enumerate(called.inputs) if row in lost}
         rows = edges.rows(called.owner)
+        lost = self._made_of(rows, gone)
         waited = set(called.controls.values())
         doing = [row for row in rows if row in waited or self._ops.is_stateful(row)]
         writers = [row for row in doing if edges.op(row) == SAVE]
@@ -111,10 +111,10 @@ class Saving:
         for row in doing:
             if row in writers:
                 values = data_inputs(edges, row)[N_BEFORE:]
-                kept = [i for i, v in enumerate(values) if not _arguments(edges, [v]) & lost]
-                self._keep_slots(row, kept)
+                stays = [v.row not in lost and v.arg not in gone for v in values]
+                self._keep_slots(row, [i for i, stay in enumerate(stays) if stay])
                 self._find_tracked(called, row, values)
-            elif _arguments(edges, data_inputs(edges, row)) & lost:
+            elif row in lost:
                 continue
             if row not in cuts.apart:
                 runs.append(row)
@@ -123,18 +123,19 @@ class Saving:
         self._drop_files(rows, writers)
         whole = len(runs) == len(doing) and not cuts.inputs
         cuts.apart.update(doing)
-        kept_rows, arguments = reached(
+        kept, arguments = reached(
             edges, [*(row for row, _ in called.results), *runs], apart=cuts.apart, cut=cuts.inputs
         )
         arguments |= called.returned
         if whole:
-            kept_rows, arguments = set(rows), set(range(len(called.inputs)))
+            kept, arguments = set(rows), set(range(len(called.inputs)))
         else:
-            cuts.rows, cuts.arguments = kept_rows, sorted(arguments)
+            cuts.rows, cuts.arguments = kept, sorted(arguments)
         waits = [taken.row for taken in edges.inputs(called.call) if taken.control]
+        taken_rows = [*(called.inputs[i] for i in sorted(arguments)), *waits]
         reach.keep(
-            [row for row in [*(called.inputs[i] for i in sorted(arguments)), *waits] if row >= 0],
-            [owner for row in sorted(kept_rows) for owner in edges.calls(row)],
+            [row for row in taken_rows if row != MISSING],
+            [owner for row in sorted(kept) for owner in edges.calls(row)],
         )
         live.nodes[called.call] = 1
         live.functions[called.owner - 1] = 1
@@ -142,14 +143,16 @@ class Saving:
 
     def _keep_slots(self, row: int, kept: list[int]) -> None:
         """Let a SaveV2 save no more than these of its tensors."""
-        n = len(data_inputs(self.edges, row)) - N_BEFORE
+        edges, cuts = self.edges, self.cuts
+        n = len(data_inputs(edges, row)) - N_BEFORE
         if not kept:
-            self.cuts.apart.add(row)
+            cuts.apart.add(row)
         elif len(kept) < n:
-            self.cuts.slots[row] = kept
-            self.cuts.inputs[row] = {N_BEFORE + i for i in range(n)}.difference(
-                N_BEFORE + i for i in kept
-            )
+            if len(Listing(edges, row).keys) != n:
+                raise unknown(edges, row, f"is given {counted(n, 'tensor')} for other names")
+            cuts.slots[row] = kept
+            stay = {N_BEFORE + i for i in kept}
+            cuts.inputs[row] = {i for i in range(N_BEFORE, N_BEFORE + n) if i not in stay}
 
     def _drop_files(self, rows: Iterable[int], writers: Iterable[int]) -> None:
         """Let nobody merge the files that no SaveV2 writes any more."""
@@ -166,41 +169,57 @@ class Saving:
 
     def _find_tracked(self, called: Called, row: int, values: list[Input]) -> None:
         """See whether a SaveV2 of the function saves the object graph, and from where."""
-        keys = Listing(self.edges, row).keys
+        edges = self.edges
+        keys = Listing(edges, row).keys
         for i, key in enumerate(keys[: len(values)]):
             if key == _TRACKED:
-                for argument in _arguments(self.edges, [values[i]]):
-                    source = called.inputs[argument]
-                    if source >= 0 and self.edges.op(source) == b"Const":
+                _, arguments = reached(
+                    edges, [], inputs=[values[i]], apart=set(edges.rows(called.owner))
+                )
+                for source in [called.inputs[argument] for argument in sorted(arguments)]:
+                    if source != MISSING and edges.op(source) == b"Const":
                         self.tracked = source
 
-    def _is_lost(self, inputs: Iterable[Input], live: bytearray) -> bool:
-        """Whether what is taken depends on a state, of a variable or table, that is gone."""
+    def _lost(self, rows: Iterable[int], live: bytearray) -> set[int]:
+        """The nodes among some, and what they take, that depend on a state, of a variable or a
+        table, that is gone."""
         edges, ops = self.edges, self._ops
+        takers: dict[int, list[int]] = {}
+        gone: list[int] = []
         seen: set[int] = set()
-        todo = [taken.row for taken in inputs]
+        todo = list(rows)
         while todo:
             row = todo.pop()
-            if row < 0 or row in seen or live[row]:
+            if row == MISSING or row in seen or live[row]:
                 continue
             seen.add(row)
             if ops.is_stateful(row) and not ops.handles(row):
-                return True
-            todo += [taken.row for taken in data_inputs(edges, row)]
-        return False
+                gone.append(row)
+            for taken in data_inputs(edges, row):
+                takers.setdefault(taken.row, []).append(row)
+                todo.append(taken.row)
+        return _spread(gone, takers)
+
+    def _made_of(self, rows: Iterable[int], arguments: set[int]) -> set[int]:
+        """The nodes of a function that are made of some of its arguments."""
+        takers: dict[int, list[int]] = {}
+        begun: list[int] = []
+        for row in rows:
+            for taken in data_inputs(self.edges, row):
+                if taken.row != MISSING:
+                    takers.setdefault(taken.row, []).append(row)
+                elif taken.arg in arguments:
+                    begun.append(row)
+        return _spread(begun, takers)
 
 
-def _arguments(edges: Edges, inputs: Iterable[Input]) -> set[int]:
-    """The arguments of a function that something is made from."""
+def _spread(rows: Iterable[int], takers: dict[int, list[int]]) -> set[int]:
+    """These nodes and all that take from them."""
     found: set[int] = set()
-    seen: set[int] = set()
-    todo = list(inputs)
+    todo = list(rows)
     while todo:
-        taken = todo.pop()
-        if taken.row < 0:
-            found.add(taken.arg)
-        elif taken.row not in seen:
-            seen.add(taken.row)
-            todo += data_inputs(edges, taken.row)
-    found.discard(-1)
+        row = todo.pop()
+        if row not in found:
+            found.add(row)
+            todo += takers.get(row, ())
     return found

@@ -150,7 +150,7 @@ class _Writer:
         for f, around in signature.holding(_CONTROL_OUTPUT):
             if signature.reader.text(f, signature.place) in gone:
                 rewrite.replace(f.start, f.end, b"", around)
-        self._library.keep_inputs(rewrite, called.name, self._cuts.arguments)
+        self._library.keep_inputs(rewrite, called.name, called.call, self._cuts.arguments)
 
     # -- nodes --
 
