@@ -157,6 +157,9 @@ def check(graph: MetaGraph, random: Random) -> None:
             takers.setdefault(source, []).append(row)
     for row in random.sample(range(edges.n), min(edges.n, 50)):
         assert edges.takers(row) == takers.get(row, [])
+    named = [set(expected.calls(row)) for row in range(edges.n)]
+    for owner in random.sample(range(1, edges.n_functions + 1), min(edges.n_functions, 20)):
+        assert edges.callers(owner) == [row for row, owners in enumerate(named) if owner in owners]
     main = [row for row, (owner, _) in enumerate(expected.nodes) if owner == 0]
     for n in (0, 1, 3):
         rows = random.sample(main, min(n, len(main)))

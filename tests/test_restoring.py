@@ -14,7 +14,7 @@ from fastsm.edits.strip.restore import write_restore, write_save
 from fastsm.errors import FormatError, RefusedError
 from fastsm.graph.called import reached
 from fastsm.graph.collections import entries
-from fastsm.graph.edges import Edges, Live
+from fastsm.graph.edges import MISSING, Edges, Live
 from fastsm.graph.nodes import Graph, node_of
 from fastsm.graph.ops import Ops
 from fastsm.graph.reach import Reach
@@ -80,7 +80,8 @@ class Pruned:
         reach = Reach(graph, edges, ops)
         restoring, saving = Restoring(graph, edges, ops), Saving(graph, edges, ops)
         known = handles_of(edges, restoring)
-        reach.keep([r for r in known if handles is None or edges.name(r).decode() in handles])
+        names = {row: edges.name(row).decode("utf-8", "replace") for row in known}
+        reach.keep([row for row in known if handles is None or names[row] in handles])
         barrier = restoring.barrier(reach)
         if barrier is not None:
             reach.settle([barrier])
@@ -123,9 +124,11 @@ def handles_of(edges: Edges, restoring: Restoring) -> list[int]:
     if restoring.called is None:
         rows, _ = reached(edges, [restoring.row])
         taking = [r for r in sorted(rows) if edges.op(r) in (b"Assign", b"AssignVariableOp")]
-        return [edges.taken(r)[0] for r in taking]
-    taken = edges.taken(restoring.called.call)
-    return sorted(taken[i] for a in restoring.actions for i in a.arguments)
+        found = [row for r in taking for row in edges.taken(r)[:1]]
+    else:
+        taken = edges.taken(restoring.called.call)
+        found = sorted(taken[i] for a in restoring.actions for i in a.arguments)
+    return [row for row in found if row != MISSING]
 
 
 def handle_names(path: Path) -> list[str]:
@@ -135,7 +138,7 @@ def handle_names(path: Path) -> list[str]:
         edges = Edges(Graph(graph))
         ops = Ops(graph, edges)
         rows = handles_of(edges, Restoring(graph, edges, ops))
-        found += [edges.name(row).decode() for row in rows]
+        found += [edges.name(row).decode("utf-8", "replace") for row in rows]
     return found
 
 
@@ -484,3 +487,30 @@ def test_what_saves_as_a_whole_is_refused_where_some_of_it_goes(model_copy: Mode
     assert Pruned(path, save=True).saves == [True]
     with pytest.raises(RefusedError, match="saves variables that go with others"):
         Pruned(path, ["kernel"], save=True)
+
+
+# -- damage -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["old_restore", "tables_again", "v1_shards", "partitioned"])
+def test_damaged_code_is_an_error_or_is_cut(
+    model: ModelFactory, model_copy: ModelFactory, name: str
+) -> None:
+    rnd = random.Random(name)
+    whole = (model(name) / "saved_model.pb").read_bytes()
+    words = (b"RestoreV2", b"SaveV2", b"traced_restore", b"traced_save", b"AssignVariableOp")
+    near = [i for i in range(len(whole)) if whole.startswith(words, i)]
+    path = model_copy(name)
+    ends = set()
+    for _ in range(40):
+        data = bytearray(whole)
+        for _ in range(rnd.randint(1, 3)):
+            data[rnd.choice(near) + rnd.randint(-20, 60)] ^= 1 << rnd.randrange(8)
+        (path / "saved_model.pb").write_bytes(data)
+        try:
+            handles = handle_names(path)
+            Pruned(path, handles[::2], save=True, tracked=b"new")
+            ends.add("cut")
+        except (FormatError, RefusedError) as e:
+            ends.add(type(e).__name__)
+    assert ends == {"cut", "FormatError", "RefusedError"}
