@@ -189,6 +189,17 @@ class GraphStrip:
             for i, is_live in enumerate(live) if is_live
         }  # fmt: skip
 
+    def writers(self) -> dict[str, str]:
+        """The signatures that change variables when they are run: key -> an op that does it."""
+        found = {}
+        for key in self.signatures:
+            live = Live(self.edges)
+            self.edges.walk(live, signatures.rows(self.graph, self.edges, [key]))
+            ops = sorted(op for op in self.edges.ops(live) if _writes(op))
+            if ops:
+                found[key] = ops[0].decode("utf-8", "replace")
+        return found
+
     def _ops(self) -> set[bytes]:
         """The ops of what stays. Functions that restore and save lose nodes of theirs."""
         live = Live(self.edges)
@@ -235,3 +246,12 @@ class GraphStrip:
             return True
         row = self.edges.row(place[len(_WITH) :])
         return row is not None and self.reach.is_live(row)
+
+
+def _writes(op: bytes) -> bool:
+    """Whether an op changes a variable: assigns to it, adds to it, or trains it.
+
+    Source: tensorflow/core/ops/{state_ops,resource_variable_ops,training_ops}.cc (2.21).
+    """
+    name = op.removeprefix(b"Resource")
+    return name.startswith((b"Assign", b"Scatter", b"Apply", b"SparseApply", b"StridedSliceAssign"))

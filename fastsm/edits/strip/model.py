@@ -13,7 +13,7 @@ from ...graph.references import unresolved
 from ...graph.training import Training
 from ...plan import enclosing, same
 from ...source import LEN
-from ...text import counted, printable
+from ...text import counted, printable, shell, size, tag_set
 from ..assets import names_of, unnamed_files
 from ..draft import Done
 from ..mend_assets import feed_once
@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     from .request import Request
 
 _GRAPH_DEF = 2  # of MetaGraphDef
+
+#: The tag of graphs for training. Source: tensorflow/python/saved_model/tag_constants.py.
+_TRAIN = "train"
+
+#: So many functions are named in a line.
+_MOST = 3
 
 
 def strip(
@@ -85,7 +91,7 @@ class _Strip:
         self._graphs = self._meant()
         self._edges = [Edges(Graph(graph)) for graph in self._graphs]
         self._kept, tracked = self._choose_objects()
-        parts = [
+        self._parts = parts = [
             GraphStrip(graph, edges, keys, kept, request)
             for graph, edges, keys, kept in zip(
                 self._graphs, self._edges, self._keys, self._kept, strict=True
@@ -140,7 +146,7 @@ class _Strip:
             signatures=self._keys[i],
             keep=request.keep_objects,
             drop=request.drop_objects,
-            training=Training(self._edges[i]) if request.level == "callables" else None,
+            training=Training(self._edges[i]),
             gradients=not request.no_gradients,
             inference_only=request.inference_only,
         )
@@ -251,7 +257,10 @@ class _Strip:
             "assets": self._files[0],
             "files": self._files[1],
         }
-        now["notes"] = [*self._of_unified(), *self._spared(), *self.notes]
+        now["notes"] = [
+            *self._of_unified(), *self._of_writers(), *self._spared(), *self._of_training(),
+            *self.notes,
+        ]  # fmt: skip
         return Done(
             "strip-training-graph", self.request.arguments(), f"level: {self.request.level}",
             before.to_dict(), now, drops=True,
@@ -299,9 +308,37 @@ class _Strip:
             )
         return [*words, *left]
 
-    def _spared(self) -> list[str]:
-        """Why what looks like training stays."""
+    def _of_writers(self) -> list[str]:
+        """Which signatures train, or keep a state."""
         return [
-            f"{printable(name)} looks like training, and stays: {why}"
-            for kept in self._kept if kept is not None for name, why in kept.spared.items()
+            f"signature {printable(key)} changes variables ({printable(op)}), and what it needs "
+            f"stays; --drop-signature {shell(key)} drops it"
+            for part in self._parts for key, op in part.writers().items()
+        ]  # fmt: skip
+
+    def _of_training(self) -> list[str]:
+        """What it would save to drop the meta graphs for training, where others serve."""
+        words = []
+        graphs = self.draft.graphs
+        for graph in graphs if len(graphs) > 1 else ():
+            if _TRAIN not in graph.tag_set:
+                continue
+            tags = ",".join(sorted(graph.tag_set))
+            words.append(
+                f"{tag_set(graph.tag_set)} stays, {size(graph.field.end - graph.field.at)} of "
+                f"saved_model.pb; --drop-tags {shell(tags)} drops it, and the variables that only "
+                "it needs"
+            )
+        return words
+
+    def _spared(self) -> list[str]:
+        """Why functions stay that look like training."""
+        reasons: dict[str, list[str]] = {}
+        for kept in self._kept:
+            for name, why in kept.spared.items() if kept is not None else ():
+                reasons.setdefault(why, []).append(name)
+        return [
+            f"{counted(len(names), 'function')} of training stay, as {why}: "
+            f"{', '.join(map(printable, names[:_MOST]))}{', ...' if len(names) > _MOST else ''}"
+            for why, names in reasons.items()
         ]  # fmt: skip
