@@ -8,9 +8,10 @@
 /* A message up to this size is read in memory; in a larger one the cursor steps over what
  * leads nowhere, as the bytes of a constant. */
 #define SMALL (UINT32_C(16) << 10)
-/* So many names may be there that no node has: a graph where more are is beyond mending, and
- * a file must not decide how much memory they take. */
-#define MAX_LOOSE_NAMES (UINT32_C(1) << 20)
+/* So many names may be there that no node has, so many nodes with a name that another has, or
+ * with such a name among what they name. A graph where more are is beyond mending, and a file
+ * must not decide how much memory they take. */
+#define MAX_LOOSE (UINT32_C(1) << 20)
 
 /* Of edges that are not resolved yet: the number is a name's. */
 enum { TO_NAME = 8, BESIDE_NAME = 9 };
@@ -101,8 +102,11 @@ static fsm_status look_up(build *b, const asked *a) {
   fsm_status s = fsm_scopes_intern(&b->scopes, a->hash, a->owner, b->bytes + a->at, a->n, &id);
   if (s)
     return s;
-  if (a->edge == FSM_NO_MEANING)
-    return define(b, id, FSM_EDGE(FSM_TO_NODE, a->row)) ? FSM_OK : push(&b->twice, a->row);
+  if (a->edge == FSM_NO_MEANING) {
+    if (define(b, id, FSM_EDGE(FSM_TO_NODE, a->row)))
+      return FSM_OK;
+    return b->twice.n == MAX_LOOSE ? FSM_E_LIMIT : push(&b->twice, a->row);
+  }
   uint32_t known = *fsm_scopes_meaning(&b->scopes, id);
   ((fsm_edge *)b->out->edges.items)[a->edge] =
       known != FSM_NO_MEANING ? known : FSM_EDGE(TO_NAME, id);
@@ -346,7 +350,7 @@ static fsm_status add_node_name(build *b, const fsm_node *node) {
        (s = fsm_cursor_need(&b->c, node->name_length, &p))))
     return s;
   s = ask(b, (fsm_reader){p, p + node->name_length}, FSM_NO_MEANING);
-  return s ? fsm_fail(&b->c.error, s, node->name, MAX_LOOSE_NAMES, 0) : FSM_OK;
+  return s ? fsm_fail(&b->c.error, s, node->name, MAX_LOOSE, 0) : FSM_OK;
 }
 
 static fsm_status add_node(build *b, const fsm_node *node) {
@@ -396,7 +400,9 @@ static fsm_status read_all(build *b) {
   }
   for (b->row = 0; b->row < b->nodes->nodes.n && !s; b->row++)
     s = add_node(b, &nodes[b->row]);
-  return s ? s : look_up_all(b);
+  if (!s && (s = look_up_all(b)))
+    fsm_fail(&b->c.error, s, 0, MAX_LOOSE, 0);
+  return s;
 }
 
 /* ---- what does not resolve ---- */
@@ -427,21 +433,24 @@ static uint32_t loose_by(fsm_edge e, uint32_t owner) {
   }
 }
 
-static fsm_status add_loose(build *b, uint32_t at, uint32_t what) {
+/* `start` is where it is in the source. */
+static fsm_status add_loose(build *b, uint32_t at, uint32_t what, uint64_t start) {
   void *slot;
-  fsm_status s = fsm_array_push(&b->out->loose, sizeof(fsm_loose), 1, UINT32_MAX, &slot);
-  if (!s)
-    *(fsm_loose *)slot = (fsm_loose){at, what};
-  return s;
+  fsm_status s = fsm_array_push(&b->out->loose, sizeof(fsm_loose), 1, MAX_LOOSE, &slot);
+  if (s)
+    return fsm_fail(&b->c.error, s, start, MAX_LOOSE, 0);
+  *(fsm_loose *)slot = (fsm_loose){at, what};
+  return FSM_OK;
 }
 
 static fsm_status resolve_results(build *b) {
+  const fsm_function *functions = b->nodes->functions.items;
   const uint32_t *result = b->results.items;
   uint32_t last = FSM_NO_NAME;
   fsm_status s = FSM_OK;
   for (size_t i = 0; i < b->results.n && !s; i += 2)
     if (*fsm_scopes_meaning(&b->scopes, result[i + 1]) == FSM_NO_MEANING && result[i] != last)
-      s = add_loose(b, last = result[i], FSM_LOOSE_RESULT);
+      s = add_loose(b, last = result[i], FSM_LOOSE_RESULT, functions[result[i]].start);
   return s;
 }
 
@@ -463,7 +472,7 @@ static fsm_status resolve_rows(build *b) {
       n_twice++;
     }
     if (loose)
-      s = add_loose(b, row, loose);
+      s = add_loose(b, row, loose, nodes[row].start);
   }
   return s;
 }
@@ -488,17 +497,16 @@ static fsm_status resolve(build *b) {
   const fsm_nodes *nodes = b->nodes;
   fsm_edges *t = b->out;
   t->first = malloc((nodes->nodes.n + 1) * sizeof *t->first);
-  b->scopes.most = nodes->nodes.n + MAX_LOOSE_NAMES;
+  b->scopes.most = nodes->nodes.n + MAX_LOOSE;
   fsm_status s = t->first ? fsm_scopes_init(&b->scopes, nodes->nodes.n) : FSM_E_NOMEM;
   if (s || (s = list_functions(b)))
     return fsm_fail(&b->c.error, s, 0, 0, 0);
   if ((s = read_all(b)))
     return s;
   t->first[nodes->nodes.n] = (uint32_t)t->edges.n;
-  if ((s = resolve_results(b)) || (s = resolve_rows(b)))
-    return fsm_fail(&b->c.error, s, 0, 0, 0);
-  keep_rows(b);
-  return FSM_OK;
+  if (!(s = resolve_results(b)) && !(s = resolve_rows(b)))
+    keep_rows(b);
+  return s;
 }
 
 fsm_status fsm_edges_resolve(fsm_edges *edges, const fsm_nodes *nodes, const fsm_src *src,

@@ -355,6 +355,26 @@ static void test_many_loose_names(void) {
   }
 }
 
+/* More rows where something does not resolve than are told; of whatever kind. */
+static void test_many_loose_rows(void) {
+  for (unsigned alike = 0; alike < 2; alike++)
+    for (unsigned more = 0; more < 2; more++) {
+      graph g = {0};
+      for (uint32_t i = 0; i < (1 << 20) + alike + more; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%u", (unsigned)i);
+        if (alike)
+          put(&g.bytes, "\x0a\x00", 2); /* without a name */
+        else
+          put_op(&g.bytes, 1, name, "", "gone", NULL);
+      }
+      CHECK_EQ(resolve(&g), more ? FSM_E_LIMIT : FSM_OK);
+      CHECK(g.error.offset < g.bytes.size);
+      CHECK_EQ(g.edges.loose.n, more && alike ? 0 : 1 << 20);
+      drop(&g);
+    }
+}
+
 static void test_limits(void) {
   graph g = {0};
   buffer inner = {0}, attrs = {0};
@@ -419,6 +439,7 @@ int main(void) {
   RUN(test_empty_graphs);
   RUN(test_a_million_inputs_of_one_node);
   RUN(test_many_loose_names);
+  RUN(test_many_loose_rows);
   RUN(test_limits);
   RUN(test_broken_graphs);
   return check_report();
