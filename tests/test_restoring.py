@@ -18,7 +18,7 @@ from fastsm.graph.edges import MISSING, Edges, Live
 from fastsm.graph.nodes import Graph, node_of
 from fastsm.graph.ops import Ops
 from fastsm.graph.reach import Reach
-from fastsm.graph.restored import restored
+from fastsm.graph.restored import MAX_WANTED, restored
 from fastsm.graph.restoring import Restoring
 from fastsm.graph.saving import Saving
 from fastsm.plan import Rewrite, same
@@ -335,6 +335,14 @@ def fewer_dtypes(m: Any, call: Any, function: Any) -> None:
     del node(function, "RestoreV2").attr["dtypes"].list.type[2:]
 
 
+def no_dtypes(m: Any, call: Any, function: Any) -> None:
+    del node(function, "RestoreV2").attr["dtypes"].list.type[:]
+
+
+def many_dtypes(m: Any, call: Any, function: Any) -> None:
+    node(function, "RestoreV2").attr["dtypes"].list.type.extend([1] * MAX_WANTED)
+
+
 def packed_names(m: Any, call: Any, function: Any) -> None:
     node(function, "RestoreV2/tensor_names").attr["value"].tensor.tensor_content = b"\1a" * 4
 
@@ -349,6 +357,8 @@ def output_beyond(m: Any, call: Any, function: Any) -> None:
         (no_constant, "takes its names from what is no constant"),
         (fewer_names, "has one names for 4 dtypes"),
         (fewer_dtypes, "has 4 names for 2 dtypes"),
+        (no_dtypes, "lists no dtypes"),
+        (many_dtypes, "lists 262,148 dtypes; fastsm follows 262,144 tensors at most"),
         (packed_names, "takes its names from a constant of packed strings"),
         (output_beyond, "has no output 9, which is taken"),
     ],

@@ -54,8 +54,11 @@ class Listing:
         self.constants = [i.row for i in taken[1:N_BEFORE]]
         self.dtypes = node.dtypes("dtypes")
         n = len(self.dtypes)
-        if not 0 < n <= MAX_WANTED:
-            raise unknown(edges, row, f"lists {counted(n, 'dtype')}")
+        if not n:
+            raise unknown(edges, row, "lists no dtypes")
+        if n > MAX_WANTED:
+            most = counted(MAX_WANTED, "tensor")
+            raise unknown(edges, row, f"lists {counted(n, 'dtype')}; fastsm follows {most} at most")
         self.keys = self._strings(edges, 0, "names", n)
         self.specs = self._strings(edges, 1, "slices", n)
 

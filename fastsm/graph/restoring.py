@@ -94,6 +94,7 @@ class Restoring:
         self.called = called_by(edges, self.row)
         self.actions: list[Action] = []
         self._listings: dict[int, Listing] = {}
+        self._cuts: Cuts | None = None
         self._apart: set[int] = set()
         if self.called is not None and not self._find_actions(self.called, ops):
             self.called, self.actions = None, []
@@ -186,6 +187,11 @@ class Restoring:
         Raises:
             RefusedError: It does not tell by constants which tensors it reads.
         """
+        if self._cuts is None:
+            self._cuts = self._find_cuts(reach)
+        return self._cuts
+
+    def _find_cuts(self, reach: Reach) -> Cuts:
         cuts = Cuts()
         if self.row is None:
             return cuts
