@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .verbs.signatures import remove_signature as remove_signature
     from .verbs.signatures import rename_signature as rename_signature
     from .verbs.signatures import set_method_name as set_method_name
+    from .verbs.strip import strip_training_graph as strip_training_graph
     from .verbs.transaction import Edit as Edit
     from .verbs.transaction import EditResult as EditResult
     from .verbs.transaction import edit as edit
@@ -58,6 +59,7 @@ _HOMES = {
     "rename_asset": "verbs.assets", "replace_asset": "verbs.assets",
     "export_weights": "export", "ExportResult": "export",
     "repair": "verbs.repair", "clear_devices": "verbs.clear_devices",
+    "strip_training_graph": "verbs.strip",
     **dict.fromkeys(("remove_meta_graph", "extract_meta_graph"), "verbs.meta_graphs"),
     **dict.fromkeys(
         ("rename_signature", "copy_signature", "remove_signature", "set_method_name",

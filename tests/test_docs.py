@@ -128,7 +128,7 @@ def test_docstrings(name: str, examples: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["open", "verify", "retag", "rename_input", "rename_output", "rename_asset", "replace_asset",
-     "dedupe", "repair", "export_weights", "undo"],
+     "dedupe", "repair", "strip_training_graph", "export_weights", "undo"],
 )
 def test_public_verbs_have_an_example(name: str) -> None:
     verb = getattr(fastsm, name)
@@ -189,6 +189,8 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
         "verify examples/tagger/1 --json --quick",
         "retag examples/ranker/1 serve gpu --json --receipt receipt.json --backup before",
         "dedupe examples/ranker/1 --json --dry-run",
+        "strip-training-graph examples/ranker/1 --json --dry-run",
+        "strip examples/tagger/1 --json --dry-run --drop-tags train",
         "edit examples/ranker/1 /dev/stdin --json < plan.json",
         "clear-devices examples/ranker/1 --json --dry-run",
         "rename-input examples/ranker/1 rank user who --json",

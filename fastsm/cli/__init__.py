@@ -38,6 +38,7 @@ GROUPS = {
         "set-method-name": "the method by which TF Serving takes requests",
         "rename-asset": "give a file of assets/ another name",
         "replace-asset": "let a file of assets/ have another content",
+        "strip-training-graph": "only what serving needs, bit for bit; also: strip",
         "remove-meta-graph": "take meta graphs out, and what none else needs",
         "extract-meta-graph": "keep one meta graph, and what it needs",
         "clear-devices": "let loaders place nodes and variables where they like",
@@ -51,6 +52,9 @@ GROUPS = {
     },
 }
 VERBS = {verb: text for group in GROUPS.values() for verb, text in group.items()}
+
+#: Shorter names of verbs.
+ALIASES = {"strip": "strip-training-graph"}
 
 #: What every verb takes.
 COMMON: list[Option] = [
@@ -146,13 +150,14 @@ def _run(arguments: list[str]) -> int:
 
 
 def _module(verb: str) -> ModuleType:
+    verb = ALIASES.get(verb, verb)
     if verb not in VERBS:
         import difflib
 
         from ..errors import UsageError
         from ..text import printable
 
-        close = difflib.get_close_matches(verb, VERBS, 1)
+        close = difflib.get_close_matches(verb, [*VERBS, *ALIASES], 1)
         hint = f"Did you mean fastsm {close[0]}?" if close else f"It has: {', '.join(VERBS)}"
         raise UsageError("", f"there is no verb {printable(verb)!r}", hint=hint)
     name = f"fastsm.cli.{verb.replace('-', '_')}"

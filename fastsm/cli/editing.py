@@ -9,10 +9,14 @@ from .progress import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ..verbs.transaction import EditResult
     from . import Arguments, Option
+
+    #: Lines about what changed, before and behind those about what did not.
+    Screen = Callable[[EditResult], tuple[list[str], list[str]]]
 
 EDIT_OPTIONS: list[Option] = [
     (("--out",), {"metavar": "DIR", "help": "write the edited model here; the old one stays"}),
@@ -51,11 +55,13 @@ def place_keywords(args: Arguments) -> dict[str, Any]:
     return {**keywords(args), "in_place": args.in_place, "dry_run": dry_run}
 
 
-def report_place(args: Arguments, verb: str, result: EditResult) -> int:
+def report_place(
+    args: Arguments, verb: str, result: EditResult, screen: Screen | None = None
+) -> int:
     """`report` for such a verb; exit code 2 when there is something to do, and it was not
     told where."""
     told = where_to_write(args)
-    report(args, verb, result, dry_run=args.dry_run or not told, place=True)
+    report(args, verb, result, dry_run=args.dry_run or not told, place=True, screen=screen)
     if told or not result.changed:
         return 0
     print(NOT_TOLD, file=sys.stderr)
@@ -89,11 +95,13 @@ def report(
     *,
     dry_run: bool | None = None,
     place: bool = False,
+    screen: Screen | None = None,
 ) -> int:
     """Print what an edit did, or with --dry-run would do: the same lines.
 
     Args:
         place: Whether it is of a verb that wants to be told where to write.
+        screen: What to print in place of the files that change.
     """
     dry_run = args.dry_run if dry_run is None else dry_run
     out: str | None = vars(args).get("out")
@@ -104,7 +112,7 @@ def report(
             to_json({"schema": f"fastsm.{verb}/1", "dry_run": dry_run, **result.to_dict()})
         )
     elif not args.quiet:
-        for line in _lines(args, result, out, bool(dry_run), place):
+        for line in _lines(args, result, out, bool(dry_run), place, screen):
             print(line)
     if not args.json:
         for warning in result.warnings:
@@ -115,7 +123,12 @@ def report(
 
 
 def _lines(
-    args: Arguments, result: EditResult, out: str | None, dry_run: bool, place: bool
+    args: Arguments,
+    result: EditResult,
+    out: str | None,
+    dry_run: bool,
+    place: bool,
+    screen: Screen | None,
 ) -> list[str]:
     head = f"{printable(args.path, None)}   {result.what}".rstrip()
     if place and not result.changed and out is None:
@@ -125,15 +138,19 @@ def _lines(
         lines.append(
             "  nothing to do: it is so already" if out is None else "  copied as it is"
         )
-    width = max([17, *(len(printable(c.name)) for c in result.changes)])
-    for change in result.changes:
+    shown = [] if screen else result.changes
+    width = max([17, *(len(printable(c.name)) for c in shown)])
+    for change in shown:
         lines.append(f"  {printable(change.name):<{width}} {_change(change.before, change.after)}")
+    above, below = screen(result) if screen and result.changed else ([], [])
+    lines += above
     if result.changed and result.untouched:
         lines.append(f"  {'untouched':<{width}} " + ", ".join(
             f"{printable(e.name)} ({counted(e.files, 'file')}, {size(e.bytes)})"
             if e.name.endswith("/") else printable(e.name)
             for e in result.untouched
         ))  # fmt: skip
+    lines += below
     if out is not None and not dry_run:
         lines.append(f"  {'written to':<{width}} {printable(out, None)}")
     if args.dry_run:

@@ -2,9 +2,9 @@
 and nothing mends is told, and stays as it is.
 
 ID is a rule of verify: restart-array, unrestorable-slices, collection-dangling,
-restore-handle, object-slots, asset-outside, asset-tensor, link-outside (with --out), and
-only where named: restore-twice, stray-shard, asset-unused. Without --out or --in-place the
-plan is printed, and nothing is written."""
+restore-handle, object-slots, asset-outside, asset-tensor, link-outside (with --out),
+and only where named: restore-twice, stray-shard, asset-unused. Without --out or
+--in-place the plan is printed, and nothing is written."""
 
 from __future__ import annotations
 

@@ -29,6 +29,8 @@ KINDS = {
     "bool": "true or false",
     "Tags": "a string or a list of strings",
     "Tags | None": "a string, a list of strings or null",
+    "Names": "a string or a list of strings",
+    "TagSets": "a string or a list of strings and lists of strings",
     "str | Iterable[str] | None": "a string, a list of strings or null",
     "str | None": "a string or null",
     "Mapping[str, str]": "an object of strings",
@@ -135,6 +137,8 @@ def _fits(value: Any, annotation: str) -> bool:
     if isinstance(value, str):
         return kind.startswith("a string")
     if isinstance(value, list):
+        if annotation == "TagSets":
+            return all(_fits(v, "Tags") for v in value)
         return "list" in kind and all(isinstance(v, str) for v in value)
     return (
         isinstance(value, dict)

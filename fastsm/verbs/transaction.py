@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     Path = str | os.PathLike[str]
     Tags = str | Iterable[str]
+    Names = str | Iterable[str]
+    TagSets = str | Iterable[Tags]
 
     class Options(TypedDict, total=False):
         """What `Edit` takes beside the path, and every edit of one call."""
@@ -105,6 +107,19 @@ class EditResult(Record):
         """The files and folders of the model in which nothing changed."""
         touched = {c.name.partition("/")[0] for c in self.changes}
         return [e for e in entries(self._folder) if e.name.rstrip("/") not in touched]
+
+    def size_of(self, name: str) -> tuple[int, int]:
+        """The bytes of a file, or a folder (``variables/``), of the model before and after."""
+        changed = {c.name: c for c in self.changes if c.name == name or c.name.startswith(name)}
+        path, stays = os.path.join(self._folder, name), 0
+        found = [path] if os.path.isfile(path) else []
+        for folder, _, files in os.walk(path):
+            found += [os.path.join(folder, file) for file in files]
+        for file in found:
+            if os.path.relpath(file, self._folder) not in changed:
+                stays += os.lstat(file).st_size
+        before = sum(c.before or 0 for c in changed.values())
+        return stays + before, stays + sum(c.after or 0 for c in changed.values())
 
     def __repr__(self) -> str:
         if not self.changed:
@@ -342,6 +357,35 @@ class Edit:
         self._must_say_where()
         self._add(dedupe(self._open, self._progress))
 
+    def strip_training_graph(
+        self,
+        *,
+        level: str = "serving",
+        keep_signatures: Names = (),
+        drop_signatures: Names = (),
+        keep_objects: Names = (),
+        drop_objects: Names = (),
+        keep_save: bool = False,
+        strip_debug: bool = False,
+        tags: Tags | None = None,
+        drop_tags: TagSets = (),
+        inference_only: bool = False,
+        no_gradients: bool = False,
+    ) -> None:
+        """Only what serving needs: see `fastsm.strip_training_graph`."""
+        from ..edits.strip.model import strip
+        from ..edits.strip.request import Request
+
+        self._must_say_where()
+        request = Request(
+            self._draft.path, level=level, keep_signatures=_names(keep_signatures),
+            drop_signatures=_names(drop_signatures), keep_objects=_names(keep_objects),
+            drop_objects=_names(drop_objects), keep_save=keep_save, strip_debug=strip_debug,
+            tags=tags, drop_tags=(drop_tags,) if isinstance(drop_tags, str) else tuple(drop_tags),
+            inference_only=inference_only, no_gradients=no_gradients,
+        )  # fmt: skip
+        self._add(strip(self._open, request, self._progress))
+
     def repair(self, *, only: str | Iterable[str] | None = None) -> None:
         """Mend what `verify` finds: see `fastsm.repair`. Before any other edit: the findings
         are of the model as it lies on the disk."""
@@ -485,6 +529,11 @@ def _open_model(path: Path) -> SavedModel:
             "is a checkpoint, not a model: it can be read, and only models are edited",
         )
     return model
+
+
+def _names(names: Names) -> tuple[str, ...]:
+    """Names, or one."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _text(path: Path | None) -> str | None:
