@@ -15,12 +15,14 @@ from .text import Record, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from typing import Any
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any, TypeVar
 
     from ._core import Field, NodeIndex
     from .graph.objects import ObjectGraph
     from .source import Message, Reader, Spans
+
+    T = TypeVar("T")
 
 #: Keys of signature_def that hold no signature but name an op.
 #: Source: tensorflow/cc/saved_model/constants.h (kSavedModelInitOpSignatureKey, ...).
@@ -519,6 +521,17 @@ class MetaGraph:
         return Saver(self.reader, spans, f"{self.place}.saver_def") if spans else None
 
     # -- the graph --
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What is made of it when it is asked for, and remembered.
+
+        Args:
+            name: Of the thing, the same wherever it is asked for.
+        """
+        if name not in self._cache:
+            self._cache[name] = make()
+        found: T = self._cache[name]
+        return found
 
     @property
     def graph_spans(self) -> Spans:

@@ -10,7 +10,7 @@ import os
 
 from ..assets import ASSETS, absent, outside, unused
 from ..errors import CoreError, FormatError, UnsupportedError
-from ..graph.edges import Edges
+from ..graph.edges import edges_of
 from ..graph.nodes import Graph, node_of
 from ..graph.references import References
 from ..locate import below
@@ -93,7 +93,7 @@ def check_references(
     damage.guard(lambda: graph.collections)
     damage.guard(lambda: graph.n_objects)
     report.count("signatures", len(damage.guard(lambda: graph.signature_defs) or ()))
-    edges = damage.guard(lambda: Edges(Graph(graph)))
+    edges = damage.guard(lambda: edges_of(graph))
     if edges is None:
         report.skip(f"{graph.place}: what it names, against its nodes")
     else:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from ..errors import RefusedError
 from ..graph.handles import Handles
-from ..graph.ops import Ops
-from ..graph.restoring import Restoring
+from ..graph.restoring import restoring_of
 from ..graph.tracked import matched
 from ..text import counted, printable
 
@@ -66,8 +65,7 @@ def check_handles(
 def _handles(graph: MetaGraph, edges: Edges, tracked: Trackables) -> Handles:
     objects = graph.objects
     assert objects is not None
-    restoring = Restoring(graph, edges, Ops(graph, edges))
-    return Handles(graph, edges, restoring, tracked, matched(objects, tracked))
+    return Handles(graph, edges, restoring_of(graph), tracked, matched(objects, tracked))
 
 
 def check_slots(report: Report, damage: Damage, graph: MetaGraph) -> None:

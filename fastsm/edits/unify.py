@@ -15,15 +15,14 @@ from .._core import delimited
 from ..bundle import OBJECT_GRAPH_KEY
 from ..errors import CoreError, FormatError
 from ..fingerprint import PROGRAM
-from ..graph.edges import Edges
+from ..graph.edges import edges_of
 from ..graph.function_edits import Library
 from ..graph.handles import Handles
 from ..graph.listings import READERS
-from ..graph.nodes import Graph
 from ..graph.object_edits import CheckpointObjectEdits, SavedObjectEdits
 from ..graph.ops import Ops
 from ..graph.reach import Reach
-from ..graph.restoring import Restoring
+from ..graph.restoring import restoring_of
 from ..graph.saving import Saving
 from ..graph.tracked import Trackables, matched
 from ..source import from_bytes
@@ -195,10 +194,9 @@ class _Model:
                 draft.path, f"the checkpoint's own object graph is damaged: {e}"
             ) from None
         self.trackables = Trackables(tables)
-        self.edges = Edges(Graph(self.graph))
+        self.edges = edges_of(self.graph)
         self._ops = Ops(self.graph, self.edges)
-        self._restoring = Restoring(self.graph, self.edges, self._ops)
-        self._saving = Saving(self.graph, self.edges, self._ops)
+        self._restoring = restoring_of(self.graph)
         objects = self.graph.objects
         assert objects is not None
         self.objects = objects
@@ -206,6 +204,11 @@ class _Model:
         self.handles = Handles(
             self.graph, self.edges, self._restoring, self.trackables, self.found
         )
+
+    @property
+    def _saving(self) -> Saving:
+        """What its saver saves, which only an edit has to know."""
+        return self.graph.once("saving", lambda: Saving(self.graph, self.edges, self._ops))
 
     def lost(self, done: Unified) -> list[Twin]:
         """The variables whose handle nothing is restored into; told is what else is wrong."""

@@ -13,7 +13,7 @@ from ..plan import enclosing
 from ..source import LEN, last, merged
 from ..text import printable
 from ..views import map_entries
-from .nodes import node_of, output_of
+from .nodes import Graph, node_of, output_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from .._core import Field
     from ..plan import Rewrite
-    from .nodes import Graph, Node
+    from ..views import MetaGraph
+    from .nodes import Node
 
 #: An input that comes from no node.
 MISSING = -1
@@ -102,6 +103,11 @@ class Problem:
 
     def __repr__(self) -> str:
         return f"<Problem {self.kind} {printable(self.name)} in {self.place}>"
+
+
+def edges_of(graph: MetaGraph) -> Edges:
+    """The edges of a meta graph, resolved once. Raises FormatError as `Edges`."""
+    return graph.once("edges", lambda: Edges(Graph(graph)))
 
 
 class Edges:

@@ -18,7 +18,7 @@ from ..source import last
 from ..text import counted, printable
 from ..views import INIT_COLLECTIONS, RESERVED, loads_by_objects
 from .collections import dangling
-from .edges import Edges
+from .edges import Edges, edges_of
 from .nodes import CALLS, Graph, fed_tensor, n_outputs, node_of
 from .object_references import (
     NO_FUNCTION,
@@ -373,7 +373,7 @@ def unresolved(
     objects = None if tracked is None else _trackables(tracked)
     stored = None if keys is None else Keys(keys)
     for graph in graphs:
-        references = References(graph, Edges(Graph(graph)), objects, stored, by_objects=by_objects)
+        references = References(graph, edges_of(graph), objects, stored, by_objects=by_objects)
         for part in references.parts():
             yield from (found for found in part if found.rule not in HARMLESS)
     if objects is not None and stored is not None:

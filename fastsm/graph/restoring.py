@@ -11,9 +11,10 @@ tensorflow/python/checkpoint/functional_saver.py (2.21).
 from __future__ import annotations
 
 from .called import Called, Cuts, called_by, reached
-from .edges import MISSING
+from .edges import MISSING, edges_of
 from .listings import READERS, Listing, data_inputs, unknown
 from .nodes import node_of
+from .ops import Ops
 from .reach import Action as Step
 from .reach import Barrier, restore_barrier
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from ..views import MetaGraph
     from .edges import Edges
-    from .ops import Ops
     from .reach import Reach
 
 #: Ops that hand on the path of a checkpoint, or make another one of it.
@@ -72,6 +72,16 @@ class Action:
     def tensors(self) -> list[tuple[int, int]]:
         """What it takes from the checkpoint: (the row of the op that reads, which)."""
         return self._restoring.taken(self.row)
+
+
+def restoring_of(graph: MetaGraph) -> Restoring:
+    """What the saver of a meta graph restores, looked up once. Raises as `Restoring`."""
+
+    def make() -> Restoring:
+        edges = edges_of(graph)
+        return Restoring(graph, edges, Ops(graph, edges))
+
+    return graph.once("restoring", make)
 
 
 class Restoring:

@@ -9,7 +9,7 @@ from ...graph.listed import Listed, default_saver_keys
 from ...graph.nodes import node_of
 from ...graph.ops import Ops
 from ...graph.reach import Reach, init_barriers
-from ...graph.restoring import Restoring
+from ...graph.restoring import restoring_of
 from ...graph.saving import Saving
 from ...text import printable
 from ...views import TRAIN_OP
@@ -68,7 +68,7 @@ class GraphStrip:
         self.signatures = keys
         ops = Ops(graph, edges)
         self.reach = Reach(graph, edges, ops)
-        self._restoring = Restoring(graph, edges, ops)
+        self._restoring = restoring_of(graph)
         self._keep_roots()
         self._listed = self._settle()
         self._keep_siblings()

@@ -6,9 +6,8 @@ from ...bundle import OBJECT_GRAPH_KEY
 from ...bundle.objects import SLOTS, SUFFIX, CheckpointGraph
 from ...errors import FormatError
 from ...fingerprint import OBJECTS, PROGRAM, SIGNATURES
-from ...graph.edges import Edges
+from ...graph.edges import edges_of
 from ...graph.kept import Kept
-from ...graph.nodes import Graph
 from ...graph.references import unresolved
 from ...graph.training import Training
 from ...plan import enclosing, same
@@ -89,7 +88,7 @@ class _Strip:
         self._unified = unify(draft, progress)
         self.notes += feed_once(draft)
         self._graphs = self._meant()
-        self._edges = [Edges(Graph(graph)) for graph in self._graphs]
+        self._edges = [edges_of(graph) for graph in self._graphs]
         self._kept, tracked = self._choose_objects()
         self._parts = parts = [
             GraphStrip(graph, edges, keys, kept, request)
