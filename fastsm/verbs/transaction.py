@@ -104,9 +104,9 @@ class EditResult(Record):
 
     @property
     def untouched(self) -> list[Entry]:
-        """The files and folders of the model in which nothing changed."""
+        """The files of the model, and its folders that hold any, in which nothing changed."""
         touched = {c.name.partition("/")[0] for c in self.changes}
-        return [e for e in entries(self._folder) if e.name.rstrip("/") not in touched]
+        return [e for e in entries(self._folder) if e.files and e.name.rstrip("/") not in touched]
 
     def size_of(self, name: str) -> tuple[int, int]:
         """The bytes of a file, or a folder (``variables/``), of the model before and after."""

@@ -270,6 +270,9 @@ class _Strip:
         groups: dict[str, list[str]] = {"doubled": [], "slots": [], "variables": []}
         merged = {key for pair in self._unified.merged for key in pair}
         slots = self._slots()
+        # TF1 calls a slot after its variable: w/Momentum.
+        # Source: tensorflow/python/training/slot_creator.py (2.21).
+        slots.update(key for key in self._had if key.rpartition(b"/")[0] in self._had)
         for key in sorted(self._had - self._stay):
             name = key.decode("utf-8", "replace")
             group = "doubled" if name in merged else "slots" if key in slots else "variables"
