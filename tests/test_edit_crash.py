@@ -24,7 +24,7 @@ from .test_commit_crash import Tree, leftovers, tree
 from .test_odd_checkpoints import Entry, make
 from .test_repair import break_restarts
 from .test_verify_model import asset, hand_made, meta_graph, node
-from .wire import delimited, entry
+from .wire import delimited, entry, integer
 
 A, B = bytes(range(100)), bytes(range(100, 200))
 
@@ -61,6 +61,32 @@ def of_two(path: Path) -> None:
     (path / "saved_model.pb").write_bytes(train + serve)
     (path / "assets").mkdir(exist_ok=True)
     (path / "assets" / "words").write_bytes(A)
+
+
+def trained(path: Path) -> None:
+    """A signature of one of two variables; the other, which has a shard of its own, an asset
+    and what Keras and a debugger know are of training alone."""
+    make(path, {b"a": Entry(A), b"b": Entry(B, 1)}, n_shards=2)
+    named = [delimited(1, delimited(1, f"{v}:0"), delimited(2, v), delimited(3, v)) for v in "ab"]
+    signature = entry(5, "s", entry(2, "out", delimited(1, "a:0")))
+    nodes = node("a", "Variable") + node("b", "Variable") + node("c", "Const")
+    graph = meta_graph(
+        entry(4, "variables", delimited(2, *named)), signature, asset("c:0", "words"), nodes=nodes
+    )
+    (path / "saved_model.pb").write_bytes(integer(1, 1) + graph)
+    for name in ("assets/words", "keras_metadata.pb", "debug/saved_model_debug_info.pb"):
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_bytes(b"" if name.endswith(".pb") else A)
+
+
+def strip(path: Path, **options: object) -> None:
+    result = fastsm.strip_training_graph(path, **options)
+    assert {c.name for c in result.changes} == {
+        "saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "assets/words",
+        "debug/saved_model_debug_info.pb", "variables/variables.index",
+        "variables/variables.data-00000-of-00002", "variables/variables.data-00001-of-00002",
+        "variables/variables.data-00000-of-00001",
+    }  # fmt: skip
 
 
 def remove_meta_graph(path: Path, **options: object) -> None:
@@ -121,6 +147,8 @@ EDITS = {
     "rename an asset, out": Edit(with_asset, rename_asset, out=True),
     "repair": Edit(broken, repair, out=False),
     "repair, out": Edit(broken, repair, out=True),
+    "strip": Edit(trained, strip, out=False),
+    "strip, out": Edit(trained, strip, out=True),
 }
 
 
