@@ -11,7 +11,7 @@ from ...graph.ops import Ops
 from ...graph.reach import Reach, init_barriers
 from ...graph.restoring import restoring_of
 from ...graph.saving import Saving
-from ...text import printable
+from ...text import count, printable
 from ...views import TRAIN_OP
 from .. import signature_def
 from . import assets, meta_info, objects, signatures
@@ -94,7 +94,7 @@ class GraphStrip:
             rows += [self._row(name, "object_graph_def") for name in self.kept.constants]
             functions = [name.encode("utf-8", "surrogateescape") for name in self.kept.functions]
             stay = [*stay, *self.kept.assets]
-        rows += [row for i in stay if (row := fed[i]) is not None]
+        rows += [row for i in stay if (row := self._fed(fed, i)) is not None]
         self.reach.keep(rows, [self._owner(name) for name in functions])
 
     def _settle(self) -> Listed:
@@ -127,6 +127,14 @@ class GraphStrip:
             self.edges.function_attr(owner, name) is not None
             for name in ("forward_function_name", "backward_function_name")
         )
+
+    def _fed(self, fed: Sequence[int | None], i: int) -> int | None:
+        """The node that an asset is fed to which an object names by its position."""
+        if not 0 <= i < len(fed):
+            problem = f"an asset is number {count(i)}, of {count(len(fed))} in asset_file_def"
+            place = f"{self.graph.place}.object_graph_def"
+            raise FormatError(self.graph.reader.path, problem, place=place)
+        return fed[i]
 
     def _row(self, tensor: bytes, place: str) -> int:
         row = self.edges.row(node_of(tensor))

@@ -39,6 +39,12 @@ _GRAPH_DEF = 2  # of MetaGraphDef
 #: The tag of graphs for training. Source: tensorflow/python/saved_model/tag_constants.py.
 _TRAIN = "train"
 
+#: What to do where a model lacks something that is to stay.
+_MEND = (
+    "fastsm verify tells all that is wrong with the model. A signature that needs what is not "
+    "there can go: --drop-signature KEY (drop_signatures=)."
+)
+
 #: So many functions are named in a line.
 _MOST = 3
 
@@ -79,6 +85,8 @@ class _Strip:
         self.draft = draft
         self.request = request
         self.notes: list[str] = []
+        if draft.bundle is not None:
+            draft.bundle.check_whole()  # what its index has lost would pass for not needed
         before, self._tracked = Counts(draft), draft.tracked
         named = names_of(draft.graphs)
         if request.drop_tags:
@@ -174,7 +182,7 @@ class _Strip:
             if lost:
                 what = f"{part.graph.place} restores {printable(lost[0])}"
                 where = "the checkpoint has no such tensor" if stored else "there are no variables"
-                raise FormatError(draft.path, f"{what}, and {where}")
+                raise FormatError(draft.path, f"{what}, and {where}", hint=_MEND)
             stay |= restored
             if part.kept is not None:
                 stay |= part.kept.needed(stored)
@@ -230,9 +238,9 @@ class _Strip:
         if first is not None:
             raise FormatError(
                 draft.path,
-                f"{first.problem} ({first.rule}): it is no model to strip; "
-                "fastsm verify tells all that is wrong with it",
+                f"{first.problem} ({first.rule}): it is no model to strip",
                 place=first.place,
+                hint=_MEND,
             )
 
     def _remove_files(self, named: set[str]) -> None:

@@ -60,7 +60,7 @@ def _check_may_be_none(draft: Draft, graph: MetaGraph, request: Request, had: bo
         ways.append(f"--drop-tags {named} removes this meta graph whole")
     if had:
         ways.append("keep a signature of it")
-    ways.append("fastsm add-signature gives it one")
+    ways.append("give it one by fastsm add-signature")
     hint = "; or ".join(ways)
     raise RefusedError(
         draft.path,
