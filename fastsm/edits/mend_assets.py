@@ -25,6 +25,8 @@ from .assets import check_free, definitions, read_definitions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from .._core import Source
     from ..plan import Rewrite
     from ..views import MetaGraph
@@ -101,12 +103,17 @@ def _inside(
 # -- asset-tensor --
 
 
-def feed_once(draft: Draft) -> list[str]:
+def feed_once(draft: Draft, among: Container[int] | None = None) -> list[str]:
     """Of definitions that feed one tensor one file the first stays; objects that are assets by
-    the others become those of the first. One that feeds an op feeds its first output."""
+    the others become those of the first. One that feeds an op feeds its first output.
+
+    Args:
+        among: The positions of the meta graphs to mend; None: all.
+    """
     left: list[str] = []
     rewrite = draft.rewrite()
-    changed = [_feed_once(graph, rewrite, left) for graph in draft.graphs]
+    graphs = [graph for graph in draft.graphs if among is None or graph.index in among]
+    changed = [_feed_once(graph, rewrite, left) for graph in graphs]
     if any(changed):
         draft.put(rewrite)
     return left

@@ -35,7 +35,7 @@ from .unresolved import Unresolved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 
     from ..views import Asset, MetaGraph, TensorInfo
     from .restored import Restored, Wanted
@@ -358,7 +358,10 @@ def _with_gradients(nodes: Graph, types: Collection[bytes]) -> set[bytes]:
 
 
 def unresolved(
-    graphs: Sequence[MetaGraph], tracked: bytes | None, keys: Iterable[bytes] | None
+    graphs: Sequence[MetaGraph],
+    tracked: bytes | None,
+    keys: Iterable[bytes] | None,
+    among: Container[int] | None = None,
 ) -> Iterator[Unresolved]:
     """What does not resolve in a model, so that some loader of it fails.
 
@@ -366,6 +369,7 @@ def unresolved(
         graphs: Its meta graphs.
         tracked: The checkpoint's own object graph; None where there is none.
         keys: The keys of its bundle; None where there is none.
+        among: The positions of the meta graphs to look at; None: all.
 
     Raises FormatError where something is damaged.
     """
@@ -373,6 +377,8 @@ def unresolved(
     objects = None if tracked is None else _trackables(tracked)
     stored = None if keys is None else Keys(keys)
     for graph in graphs:
+        if among is not None and graph.index not in among:
+            continue
         references = References(graph, edges_of(graph), objects, stored, by_objects=by_objects)
         for part in references.parts():
             yield from (found for found in part if found.rule not in HARMLESS)

@@ -12,7 +12,6 @@ from ...graph.reach import Reach, init_barriers
 from ...graph.restoring import restoring_of
 from ...graph.saving import Saving
 from ...text import count, printable
-from ...views import TRAIN_OP
 from .. import signature_def
 from . import assets, meta_info, objects, signatures
 from .collections import filter_collections
@@ -176,8 +175,7 @@ class GraphStrip:
         reach.write(rewrite)
         self._leave_places(rewrite)
         filter_collections(rewrite, graph, edges, reach, self._listed, self._keeps_asset)
-        gone = set(graph.signature_spans).difference(self.signatures, signatures.reserved(graph))
-        gone.update(key for key in graph.signature_spans if key == TRAIN_OP)
+        gone = set(graph.signature_spans).difference(self.signatures, signatures.named_op(graph))
         signature_def.remove(rewrite, graph, gone)
         ids = assets.write(rewrite, graph, self.assets)
         if self.kept is not None:

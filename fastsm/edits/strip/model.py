@@ -91,11 +91,13 @@ class _Strip:
         named = names_of(draft.graphs)
         if request.drop_tags:
             remove_meta_graph(draft, *request.drop_tags, all_meta_graphs=True)
-        self._keys = signatures.choose(draft, self._meant(), request)
+        meant = self._meant()
+        self._keys = signatures.choose(draft, meant, request)
+        self._among = frozenset(graph.index for graph in meant)
         # Take away what stands in the way of loaders, and what is there twice.
         self._unified = unify(draft, progress)
-        self.notes += feed_once(draft)
-        self._graphs = self._meant()
+        self.notes += feed_once(draft, self._among)
+        self._graphs = self._now()
         self._edges = [edges_of(graph) for graph in self._graphs]
         self._kept, tracked = self._choose_objects()
         self._parts = parts = [
@@ -198,8 +200,7 @@ class _Strip:
 
     def _with_others(self, stay: set[bytes], stored: set[bytes]) -> set[bytes]:
         """The keys that stay: those of the meta graphs that are left alone, too."""
-        stripped = {graph.index for graph in self._graphs}
-        others = [graph for graph in self.draft.graphs if graph.index not in stripped]
+        others = [graph for graph in self.draft.graphs if graph.index not in self._among]
         found, unknown = needed(self.draft, others) if others else (set(), "")
         if unknown:
             self.notes.append(
@@ -217,8 +218,8 @@ class _Strip:
         self.draft.put(rewrite, [PROGRAM])
 
     def _now(self) -> list[MetaGraph]:
-        """The stripped meta graphs as they are now."""
-        return [self.draft.graphs[graph.index] for graph in self._graphs]
+        """The meta graphs to strip, as they are now."""
+        return [graph for graph in self.draft.graphs if graph.index in self._among]
 
     # -- after --
 
@@ -233,6 +234,7 @@ class _Strip:
             draft.graphs,
             tracked.read(0, tracked.size) if tracked is not None else None,
             None if draft.bundle is None else self._stay.intersection(draft.bundle.index.keys()),
+            self._among,
         )
         first = next(iter(found), None)
         if first is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import FormatError, MissingError, RefusedError
 from ...graph.nodes import node_of
 from ...text import did_you_mean, printable, shell, tag_set
-from ...views import RESERVED
+from ...views import INIT_OP
 from ..signatures import Held
 
 TYPE_CHECKING = False
@@ -107,7 +107,7 @@ def tensors(info: TensorInfo) -> Iterator[str]:
         yield from filter(None, (info.indices, info.dense_shape))
 
 
-def reserved(graph: MetaGraph) -> list[str]:
-    """The entries of signature_def that name an op, and are no signatures."""
-    held = Held(graph)
-    return [key for key in sorted(RESERVED) if held.names_op(key)]
+def named_op(graph: MetaGraph) -> set[str]:
+    """The entry of signature_def that stays though it is no signature: it names the init op.
+    That which names the train op keeps tf.saved_model.load from a TF1 model, and goes."""
+    return {INIT_OP} if Held(graph).names_op(INIT_OP) else set()
