@@ -249,6 +249,15 @@ def test_a_file_that_is_no_model(model_copy: ModelFactory) -> None:
         assert "saved_model.pb" in refused(file.parent, FormatError)
 
 
+def test_a_shape_that_is_cut_short(model_copy: ModelFactory) -> None:
+    file = model_copy("two_signatures") / "saved_model.pb"
+    data = bytearray(file.read_bytes())
+    data[data.index(b"_output_shapes") + len(b"_output_shapes") + 1] += 1  # the length of it
+    file.write_bytes(data)
+    words = refused(file.parent, FormatError, strip_debug=True)
+    assert "byte " in words and "meta_graphs[0].graph_def" in words
+
+
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("level", ["serving", "callables"])
 def test_a_reference_that_leads_nowhere_goes_or_is_refused(

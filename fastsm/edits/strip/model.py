@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...bundle import OBJECT_GRAPH_KEY
 from ...bundle.objects import SLOTS, SUFFIX, CheckpointGraph
-from ...errors import FormatError
+from ...errors import CoreError, FormatError
 from ...fingerprint import OBJECTS, PROGRAM, SIGNATURES
 from ...graph.edges import edges_of
 from ...graph.kept import Kept
@@ -214,7 +214,10 @@ class _Strip:
         for graph in self._now():
             for f in graph.fields:
                 if f.number == _GRAPH_DEF and f.wire == LEN:
-                    rewrite.cut_all("debug", enclosing(graph.field, f))
+                    try:
+                        rewrite.cut_all("debug", enclosing(graph.field, f))
+                    except CoreError as e:
+                        raise graph.reader.error(e, f"{graph.place}.graph_def") from None
         self.draft.put(rewrite, [PROGRAM])
 
     def _now(self) -> list[MetaGraph]:

@@ -142,10 +142,13 @@ class _Writer:
                     self._renumber(entry, found, row)
         gone = set()
         for f, around in function.holding(_CONTROL_RET):
-            key = function.of([(f, around)], "control_ret").text(1)
+            entry = function.of([(f, around)], "control_ret")
+            key, name = entry.text(1), entry.text(2).encode()
             if called.controls[key] not in rows:
                 gone.add(key)
-                rewrite.replace(f.start, f.end, b"", around)
+            elif self._edges.row(name, called.owner) in rows:
+                continue
+            rewrite.replace(f.start, f.end, b"", around)
         signature = function.inside(_SIGNATURE, "signature")
         for f, around in signature.holding(_CONTROL_OUTPUT):
             if signature.reader.text(f, signature.place) in gone:
