@@ -61,14 +61,15 @@ class Objects:
     """
 
     __slots__ = (
-        "assets", "captured", "children", "constants", "dependencies", "functions", "graph",
-        "identifiers", "n", "polymorphic", "saveables", "savers", "slots", "variables",
+        "assets", "captured", "children", "constants", "dependencies", "forgetful", "functions",
+        "graph", "identifiers", "n", "polymorphic", "saveables", "savers", "slots", "variables",
     )  # fmt: skip
 
     def __init__(self, graph: ObjectGraph) -> None:
         self.graph = graph
         self.n = len(graph)
         self.children: list[Sequence[tuple[str, int]]] = []
+        self.forgetful: set[int] = set()  # objects of whose children some are left out here
         self.dependencies: dict[int, list[int]] = {}
         self.slots: dict[int, list[tuple[str, int, int]]] = {}  # (name, of, variable)
         self.saveables: dict[int, list[tuple[int, int]]] = {}
@@ -122,7 +123,7 @@ class Objects:
         """Whether an object refers to others, or names functions."""
         return (
             bool(self.children[i]) or i in self.functions or i in self.dependencies
-            or i in self.saveables or i in self.slots
+            or i in self.saveables or i in self.slots or i in self.forgetful
         )  # fmt: skip
 
 
@@ -456,6 +457,7 @@ class Kept:
         found = dict(o.children[0]).get(SIGNATURES_CHILD, -1)
         if 0 < found < o.n and o.identifiers.get(found) == SIGNATURE_MAP:
             o.children[found] = [(key, to) for key, to in o.children[found] if key in signatures]
+            o.forgetful.add(found)
             self._keep(((0, SIGNATURES_CHILD, found),))
             for key, to in o.children[found]:
                 self._is_there(found, to)
