@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import FormatError
-from ...graph.edges import Live
+from ...graph.edges import MISSING, Live
 from ...graph.function_edits import Library, keep_elements
 from ...graph.listed import Listed, default_saver_keys
 from ...graph.nodes import node_of
@@ -68,10 +68,11 @@ class GraphStrip:
         ops = Ops(graph, edges)
         self.reach = Reach(graph, edges, ops)
         self._restoring = restoring_of(graph)
+        self._keeps_save = request.keep_save
         self._keep_roots()
         self._listed = self._settle()
         self._keep_siblings()
-        saving = Saving(graph, edges, ops) if request.keep_save else None
+        saving = Saving(graph, edges, ops) if self._keeps_save else None
         self._saving = saving if saving is not None and saving.settle(self.reach) else None
         self.assets = {
             i for i, row in enumerate(assets.nodes(graph, edges))
@@ -94,7 +95,25 @@ class GraphStrip:
             functions = [name.encode("utf-8", "surrogateescape") for name in self.kept.functions]
             stay = [*stay, *self.kept.assets]
         rows += [row for i in stay if (row := self._fed(fed, i)) is not None]
+        if self.kept is not None and self._keeps_save:
+            rows += self._saved(self.kept)
         self.reach.keep(rows, [self._owner(name) for name in functions])
+
+    def _saved(self, kept: Kept) -> list[int]:
+        """The handles of what objects that stay have in the checkpoint.
+
+        A session that saves it anew has to save these too: loading by objects looks for them.
+        """
+        called = self._restoring.called
+        if called is None:
+            return []
+        taken = {a.row: self._restoring.keys(a) for a in self._restoring.actions}
+        needed = kept.needed({key for keys in taken.values() for key in keys})
+        rows = [
+            called.inputs[i] for action in self._restoring.actions for i in action.arguments
+            if not needed.isdisjoint(taken[action.row])
+        ]  # fmt: skip
+        return [row for row in rows if row != MISSING]
 
     def _settle(self) -> Listed:
         """Let that stay which loading must run for what stays."""
