@@ -70,11 +70,12 @@ class Unified(Record):
         self.restored, self.merged, self.slots, self.left = [], [], [], []
 
 
-def unify(draft: Draft, progress: Progress | None = None) -> Unified:
+def unify(draft: Draft, progress: Progress | None = None, *, slots: bool = True) -> Unified:
     """Let all loaders restore a model's variables into the same places, each once.
 
     Args:
         progress: Called with (bytes compared, bytes to compare).
+        slots: Whether slot variables become variables.
 
     Raises:
         FormatError: The model or its variables are damaged.
@@ -86,7 +87,8 @@ def unify(draft: Draft, progress: Progress | None = None) -> Unified:
     if model is not None:
         doubled = _proved(draft, model.doubled(), done, progress)
         _rewire(draft, model, model.lost(done), doubled, done)
-    done.slots = remove_slots(draft)
+    if slots:
+        done.slots = remove_slots(draft)
     return done
 
 

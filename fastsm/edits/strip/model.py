@@ -95,7 +95,8 @@ class _Strip:
         self._keys = signatures.choose(draft, meant, request)
         self._among = frozenset(graph.index for graph in meant)
         # Take away what stands in the way of loaders, and what is there twice.
-        self._unified = unify(draft, progress)
+        # An optimizer that is asked for is of no use without its slots.
+        self._unified = unify(draft, progress, slots=not request.keep_objects)
         self.notes += feed_once(draft, self._among)
         self._graphs = self._now()
         self._edges = [edges_of(graph) for graph in self._graphs]
@@ -254,7 +255,10 @@ class _Strip:
         for name in assets:
             draft.remove(name)
         ids = next((kept.ids for kept in self._kept if kept is not None), None)
-        self._files = assets, follow(draft, self.request.level, ids)
+        # A meta graph that is left alone has use for all that there is.
+        alone = len(self._among) < len(draft.graphs)
+        level = "callables" if alone else self.request.level
+        self._files = assets, follow(draft, level, ids)
 
     # -- words --
 
