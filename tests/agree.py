@@ -44,6 +44,9 @@ Json = dict[str, Any]
 Graphs = dict[tuple[frozenset[str], str], Loaded]
 Rows = dict[str, Tensor] | str
 
+#: Tries a model: its name, where it is, and the cases that are wanted.
+How = Callable[[str, Path, Oracle, str], Json]
+
 
 class Case(NamedTuple):
     """Edits of one model as one.
@@ -55,6 +58,10 @@ class Case(NamedTuple):
 
     name: str
     edits: list[Json]
+
+
+#: Errors that say why a model is not edited.
+REFUSALS = (fastsm.RefusedError, fastsm.MissingError, fastsm.FormatError, fastsm.UnsupportedError)
 
 
 class Disagreement(Exception):
@@ -264,6 +271,13 @@ def _clear_devices(subject: Subject) -> Iterator[Case]:
     yield Case("clear-devices", [{"verb": "clear-devices"}])
 
 
+@of("strip-training-graph")
+def _strip(_: Subject) -> Iterator[Case]:
+    verb = "strip-training-graph"
+    yield Case(verb, [{"verb": verb}])
+    yield Case(f"{verb}, callables", [{"verb": verb, "level": "callables"}])
+
+
 @of("dedupe")
 def _dedupe(_: Subject) -> Iterator[Case]:
     yield Case("dedupe", [{"verb": "dedupe"}])
@@ -309,6 +323,7 @@ class Expected:
         put_in: Asset -> the file that replaces it.
         findings: Rules of verify that tell of the edit.
         same_objects: Whether C++ restores the objects that it did.
+        fewer: Whether methods may go.
     """
 
     def __init__(self, graphs: Mapping[Any, Loaded], subject: Subject) -> None:
@@ -318,6 +333,7 @@ class Expected:
         self.put_in: dict[str, str] = {}
         self.findings: set[str] = set()
         self.same_objects = True
+        self.fewer = False
         self.key, model = subject.key, subject.model
         self.n_graphs = len(model.meta_graphs)
         #: Tag sets that several meta graphs have; what hides the second may go.
@@ -407,6 +423,13 @@ class Expected:
     def clear_devices(self) -> None:
         """Placed elsewhere they compute the same."""
 
+    def strip_training_graph(
+        self, *, drop_signatures: Iterable[str] = (), **_: Any
+    ) -> None:
+        """Signatures stay; objects may go, and those methods that stay compute the same."""
+        self.fewer, self.same_objects = True, False
+        self._signatures({key: [] for key in drop_signatures})
+
     def dedupe(self) -> None:
         """The values stay."""
 
@@ -464,7 +487,8 @@ def differences(expected: Expected, graphs: Mapping[Any, Loaded]) -> Iterator[st
         if wanted.methods:
             kinds.append(("methods", wanted.methods, got.methods))
         for kind, before, after in kinds:
-            if set(before) != set(after):
+            lost = set(before) - set(after) if expected.fewer and kind == "methods" else set()
+            if set(before) - lost != set(after):
                 yield f"{where} has {kind} {sorted(after)}, not {sorted(before)}"
             for key in set(before) & set(after):
                 old, new = before[key], after[key]
@@ -497,7 +521,10 @@ class Trial:
 
     Attributes:
         unsteady: Outputs that are others each time; they are not compared.
+        edited: What TensorFlow makes of the edited copy that was judged last.
     """
+
+    edited: Survey
 
     def __init__(self, path: Path, feeds: Mapping[str, Any], oracle: Oracle) -> None:
         self.subject = Subject(path)
@@ -546,7 +573,7 @@ class Trial:
         try:
             with fastsm.edit(copy, in_place=True, sync=False, backup=backup) as e:
                 e.apply(case.edits)
-        except (fastsm.RefusedError, fastsm.MissingError) as refusal:
+        except REFUSALS as refusal:
             self._expect(contents(copy) == self.before, "refused, and yet files changed")
             return f"refused: {reason(refusal)}"
         assert e.result is not None
@@ -585,6 +612,7 @@ class Trial:
             names=expected.names,
             aliases=expected.aliases,
         )
+        self.edited = survey
         apart = list(differences(expected, survey.graphs))
         before, after = self.survey.objects, survey.objects
         moved = before != after if expected.same_objects else isinstance(after, str)
@@ -696,7 +724,7 @@ def _fingerprint(path: Path) -> tuple[Json, set[str]]:
     return says, {c.name for c in checks if c.ok}
 
 
-def reason(refusal: fastsm.RefusedError | fastsm.MissingError) -> str:
+def reason(refusal: fastsm.FastsmError) -> str:
     """Why an edit was refused, whatever the names and numbers."""
     text = refusal.problem.partition("\n")[0]
     text = re.sub(r'"(?:[^"\\]|\\.)*"', '"..."', text)
@@ -844,39 +872,55 @@ def _own_oracle() -> Oracle:
     return Oracle()
 
 
-def _in_process(question: tuple[str, Path, str]) -> Json:
-    name, path, only = question
+def _in_process(question: tuple[How, str, Path, str]) -> Json:
+    how, name, path, only = question
     if not path.exists():
         _own_oracle().build(name, path, needs=MODELS[name].needs)
-    return tried(name, path, _own_oracle(), only)
+    return how(name, path, _own_oracle(), only)
 
 
-def main() -> None:
+def corpus_models() -> dict[str, Path]:
+    """The models of others, by name; none without a corpus."""
     from .conftest import _corpus
 
-    parser = argparse.ArgumentParser(prog="python -m tests.agree")
+    return {p.id: p.values[0].path for p in _corpus("savedmodel") if p.values[0]}
+
+
+def record(prog: str, how: How, verdicts: Path, write: Callable[[dict[str, Json]], None]) -> None:
+    """A command that tries all models, or those it is told, in several processes.
+
+    Args:
+        how: Tries one model; of its cases those whose names begin with a word.
+        verdicts: The file of what came of them so far.
+        write: Called after each model with what came of all.
+    """
+    parser = argparse.ArgumentParser(prog=prog)
     parser.add_argument("-j", type=int, default=os.cpu_count(), help="processes of TensorFlow")
     parser.add_argument("--only", default="", help="cases whose names begin so")
     parser.add_argument("--models", type=Path, help="a folder of models that are built already")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
-    corpus = {p.id: p.values[0].path for p in _corpus("savedmodel") if p.values[0]}
+    corpus = corpus_models()
     names = arguments.names or [*MODELS, *corpus]
     with tempfile.TemporaryDirectory() as scratch, multiprocessing.Pool(arguments.j) as pool:
         built = arguments.models or Path(scratch)
-        questions = [(n, corpus.get(n) or built / n, arguments.only) for n in names]
-        recorded = json.loads(VERDICTS.read_text()) if VERDICTS.exists() else {}
-        for name, verdicts in zip(names, pool.imap(_in_process, questions), strict=True):
-            recorded[name] = {**recorded.get(name, {}), **verdicts} if arguments.only else verdicts
-            wrong = {k: v for k, v in verdicts.items() if str(v).startswith("DISAGREES")}
-            print(name, f"{len(verdicts)} edits", *map(": ".join, wrong.items()), sep="\n  ")
-            _write({n: recorded[n] for n in [*MODELS, *corpus] if n in recorded})
+        questions = [(how, n, corpus.get(n) or built / n, arguments.only) for n in names]
+        recorded = json.loads(verdicts.read_text()) if verdicts.exists() else {}
+        for name, new in zip(names, pool.imap(_in_process, questions), strict=True):
+            recorded[name] = {**recorded.get(name, {}), **new} if arguments.only else new
+            wrong = [f"{k}: {v}" for k, v in new.items() if "DISAGREES" in str(v)]
+            print(name, f"{len(new)} tried", *wrong, sep="\n  ", flush=True)
+            write({n: recorded[n] for n in [*MODELS, *corpus] if n in recorded})
+
+
+def as_json(recorded: Mapping[str, Json]) -> str:
+    return json.dumps(recorded, indent=1, ensure_ascii=False) + "\n"
 
 
 def _write(recorded: Mapping[str, Json]) -> None:
-    VERDICTS.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n")
+    VERDICTS.write_text(as_json(recorded))
     TABLE.write_text(table(recorded))
 
 
 if __name__ == "__main__":
-    main()
+    record("python -m tests.agree", tried, VERDICTS, _write)

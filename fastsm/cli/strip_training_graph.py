@@ -107,6 +107,9 @@ _DROPPED = {
 _NAMED = ("signatures", "optimizer", "objects", "assets", "files")
 FEW = 6
 
+#: Kinds of which one shows that there was something to train with.
+_TRAINED = ("optimizer", "slots", "variables")
+
 
 def _screen(result: EditResult, verbose: bool) -> tuple[list[str], list[str]]:
     """How much less there is; and what stays, and what goes."""
@@ -114,10 +117,12 @@ def _screen(result: EditResult, verbose: bool) -> tuple[list[str], list[str]]:
     noun = "signature" if len(keeps["signatures"]) == 1 else "signatures"
     kept = [f"{noun} {listed(keeps['signatures'])} (same bits)"] if keeps["signatures"] else []
     gone = _dropped(drops, verbose)
-    if drops["objects"] and result.edits[0].arguments["level"] == "serving":
+    asked = result.edits[0].arguments
+    if drops["objects"] and asked["level"] == "serving":
         gone.append("keep the methods with --level callables")
     lines = _section("keeps", kept) + _section("drops", gone)
-    if result.before["objects"] and not any(drops[k] for k in ("optimizer", "slots", "variables")):
+    trained = asked.get("keep_objects") or any(drops[k] for k in _TRAINED)
+    if result.before["objects"] and not trained:
         lines.append("no optimizer or slots found")
     return _table(result), lines + [f"note: {note}" for note in result.after["notes"]]
 

@@ -65,7 +65,7 @@ def _check_may_be_none(draft: Draft, graph: MetaGraph, request: Request, had: bo
     raise RefusedError(
         draft.path,
         f"{problem}: nothing says what serving needs of it",
-        hint=f"{hint[0].upper()}{hint[1:]}.",
+        hint=f"{hint}." if hint.startswith("fastsm") else f"{hint[0].upper()}{hint[1:]}.",
     )
 
 
