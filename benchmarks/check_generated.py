@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import (
     fingerprint_pb2,
+    meta_graph_pb2,
     saved_model_pb2,
     trackable_object_graph_pb2,
 )
@@ -111,6 +112,37 @@ def unlike(folder: Path, before: Path, old: str, new: str) -> list[str]:
     return found + [w for w in misread(folder, before) if not w.startswith("_CHECKPOINTABLE")]
 
 
+def apart(folder: Path, before: Path) -> list[str]:
+    """The signatures that a session computes otherwise in a stripped model than before."""
+
+    def outputs(path: Path) -> dict[str, dict[str, np.ndarray]]:
+        found = {}
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            graph = tf.compat.v1.saved_model.load(session, ["serve"], str(path))
+            for key, signature in graph.signature_def.items():
+                if key.startswith("__"):
+                    continue
+                feed = {t.name: values(t) for _, t in sorted(signature.inputs.items())}
+                names = {alias: t.name for alias, t in signature.outputs.items()}
+                found[key] = session.run(names, feed)
+        return found
+
+    def values(tensor: meta_graph_pb2.TensorInfo) -> np.ndarray:
+        dims = [3 if d.size < 0 else d.size for d in tensor.tensor_shape.dim]
+        made = np.random.default_rng(6).standard_normal(dims)
+        return (made * 2).astype(tf.as_dtype(tensor.dtype).as_numpy_dtype)
+
+    new, old = outputs(folder), outputs(before)
+    if set(new) != set(old):
+        return [f"its signatures are {sorted(new)}"]
+    return [
+        f"{key} computes another {alias}"
+        for key, of in old.items()
+        for alias, value in of.items()
+        if value.tobytes() != new[key][alias].tobytes()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sizes", nargs="*", metavar="MODEL")
@@ -121,7 +153,11 @@ def main() -> None:
                         help="compare the variables of these two only")  # fmt: skip
     parser.add_argument("--renamed", nargs=4, metavar=("FOLDER", "BEFORE", "OLD", "NEW"),
                         help="see that the variables of the one go with its new key")  # fmt: skip
+    parser.add_argument("--stripped", type=Path, nargs=2, metavar=("FOLDER", "BEFORE"),
+                        help="see that signatures compute the same")  # fmt: skip
     args = parser.parse_args()
+    if args.stripped:
+        sys.exit("; ".join(apart(*args.stripped)) or 0)
     if args.renamed:
         folder, before, old, new = args.renamed
         sys.exit("; ".join(unlike(Path(folder), Path(before), old, new)) or 0)

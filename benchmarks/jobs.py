@@ -50,9 +50,16 @@ JOBS = (
     Job("subset of W", "subset", "W", ("fastsm", "cp"), sync=False),
     Job("dedupe W", "dedupe", "W", ("fastsm", "cp"), sync=False),
     Job("dedupe W, fsync", "dedupe", "W", ("fastsm", "cp"), sync=True),
+    Job("strip T", "strip", "T", ("fastsm", "tensorflow"), sync=False),
+    Job("strip T-large", "strip", "T-large", ("fastsm", "cp"), sync=False),
+    Job("strip G", "strip", "G", ("fastsm", "upb"), repeat=3, sync=False),
     Job("crc32c, cached", "crc 4", "S", ("fastsm", "crc32c"), repeat=5),
     Job("crc32c, from memory", "crc 512", "S", ("fastsm", "crc32c"), repeat=5),
 )
+
+
+#: What a start of Python and its modules may take beside a copy.
+START_S = 0.030
 
 
 class Goal(NamedTuple):
@@ -64,8 +71,9 @@ class Goal(NamedTuple):
             which the most does.
         job: Of fastsm's row.
         relation: How the figures become one number: ``times`` is fastsm's over the
-            rival's, ``faster`` the rival's over fastsm's, ``more`` fastsm's less the
-            rival's, ``alone`` fastsm's.
+            rival's, ``started`` the same less the 30 ms that a start of Python may take,
+            ``faster`` the rival's over fastsm's, ``more`` fastsm's less the rival's,
+            ``alone`` fastsm's.
         limit: At most this, for ``faster`` at least.
         rival: Its tool, and its job where that is another.
     """
@@ -130,6 +138,15 @@ GOALS = (
     Goal("dedupe W: time of cp of what is kept", "wall_s", "dedupe W", "times", 2,
          ("cp", "dedupe W")),
     Goal("dedupe W: peak memory", "peak_bytes", "dedupe W", "alone", 64 * MB),
+    Goal("strip T: faster than TensorFlow's load and save", "wall_s", "strip T", "faster", 40,
+         (TF, "strip T")),
+    Goal("strip T: peak memory", "peak_bytes", "strip T", "alone", 64 * MB),
+    Goal("strip T-large: time of cp of what is kept, and 30 ms", "wall_s", "strip T-large",
+         "started", 1.25, ("cp", "strip T-large")),
+    Goal("strip T-large: peak memory", "peak_bytes", "strip T-large", "alone", 64 * MB),
+    Goal("strip G: time of upb's parse of the same file", "wall_s", "strip G", "times", 1.5,
+         ("upb", "strip G")),
+    Goal("strip G: peak memory", "peak_bytes", "strip G", "alone", 200 * MB),
     Goal("first tensor of W-4GB: faster than TensorFlow", "wall_s", "first tensor of W-4GB",
          "faster", 20, (TF, "first tensor of W-4GB")),
 )  # fmt: skip

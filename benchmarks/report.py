@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .jobs import GOALS, Goal
+from .jobs import GOALS, START_S, Goal
 from .run import RESULTS
 
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
@@ -64,12 +64,13 @@ def measured(goal: Goal, rows: Rows) -> float | None:
     if theirs is None:
         return None
     ratios = {"times": ours / theirs, "faster": theirs / ours, "more": ours - theirs}
+    ratios["started"] = (ours - START_S) / theirs
     return ratios[goal.relation]
 
 
 def amount(value: float, goal: Goal) -> str:
     """A goal's number with its unit."""
-    if goal.relation in ("times", "faster"):
+    if goal.relation in ("times", "started", "faster"):
         return f"{value:.0f}x" if value >= 20 else f"{value:.3g}x"
     return size(value) if goal.figure == "peak_bytes" else duration(value)
 

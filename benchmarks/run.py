@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from . import files, reference
 from .adapters import adapter
 from .adapters.cp import COPY, original
+from .adapters.tensorflow import STRIPPED
 from .jobs import JOBS, RENAMED, Job
 
 HERE = Path(__file__).parent
@@ -169,6 +170,8 @@ class Bench:
             self.check_edited(job)
         elif job.verb in ("subset", "dedupe"):
             self.check_rewritten(job)
+        elif job.verb == "strip":
+            self.check_stripped(job, tool)
         elif job.verb == "verify":
             if tool == "fastsm" and "0 errors" not in output:
                 raise Wrong("finds errors in a model that has none")
@@ -193,6 +196,10 @@ class Bench:
                     raise Wrong(f"does not show {line.strip()}")
 
     def check_call(self, job: Job, tool: str, result: Any) -> None:
+        if job.verb == "strip":
+            if tool == "fastsm":
+                self.check_stripped(job, tool)
+            return
         if job.verb in EDITS:
             if tool == "fastsm":
                 self.check_edited(job)
@@ -217,6 +224,23 @@ class Bench:
             self.indexes[job.name] = index
         if self.indexes[job.name] != index:
             raise Wrong("variables.index is another one in each run")
+
+    def check_stripped(self, job: Job, tool: str) -> None:
+        """Every signature must compute in TensorFlow what it computed before, bit for bit;
+        of fastsm's the bytes must be the same in every run."""
+        found = self.work / STRIPPED if tool == "tensorflow" else self.work
+        true = self.scratch / f"{job.name}, {tool}"
+        if not true.exists():
+            module = "benchmarks.check_generated"
+            check = [sys.executable, "-m", module, "--stripped", str(found)]
+            spawn([*check, str(self.data / job.model)], self.scratch)
+            shutil.copytree(found, true, copy_function=os.link)
+        elif tool == "fastsm":
+            names = {p.relative_to(true) for p in true.rglob("*") if p.is_file()}
+            if names != {p.relative_to(found) for p in found.rglob("*") if p.is_file()}:
+                raise Wrong("other files in each run")
+            if not all(same(found / name, true / name) for name in names):
+                raise Wrong("other bytes in each run")
 
     def check_edited(self, job: Job) -> None:
         """The file must be the reference's byte for byte, the fingerprint TensorFlow's, and
@@ -254,6 +278,12 @@ class Bench:
             spawn(check, self.scratch)
             self.fingerprints[model] = (self.work / "fingerprint.pb").read_bytes()
         return self.fingerprints[model]
+
+
+def same(one: Path, other: Path) -> bool:
+    if not other.stat().st_size:
+        return not one.stat().st_size
+    return files.is_copy(str(one), str(other))
 
 
 def in_order(text: str) -> str:

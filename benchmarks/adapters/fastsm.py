@@ -45,6 +45,7 @@ def command(verb: str, model: str, work: str, sync: bool) -> list[str]:
         "rename": ["rename-signature", work, *RENAMED, *([] if sync else ["--no-sync"])],
         "verify": ["verify", model],
         "dedupe": ["dedupe", work, "--in-place", *([] if sync else ["--no-sync"])],
+        "strip": ["strip", work, "--in-place", *([] if sync else ["--no-sync"])],
     }
     if verb == "first":
         return [sys.executable, "-c", FIRST, *first_tensor(model)]
@@ -60,6 +61,7 @@ def call(verb: str, model: str, work: str, sync: bool) -> Call:
         return crc_call(crc32c, verb)
     calls = {
         "index": index, "retag": retag, "rename": rename, "verify": verify, "list": list_all,
+        "strip": strip,
     }  # fmt: skip
     return calls[verb](model, work, sync)
 
@@ -94,6 +96,15 @@ def rename(model: str, work: str, sync: bool) -> Call:
 
     def run() -> None:
         fastsm.rename_signature(work, *RENAMED, sync=sync)
+
+    return Call(run, lambda: None)
+
+
+def strip(model: str, work: str, sync: bool) -> Call:
+    import fastsm
+
+    def run() -> None:
+        fastsm.strip_training_graph(work, in_place=True, sync=sync)
 
     return Call(run, lambda: None)
 

@@ -15,6 +15,18 @@ for key in reader.get_variable_to_shape_map():
     reader.get_tensor(key)
 """
 
+#: Load, and save what the signatures need: Python objects that hold no more than that.
+STRIP = """
+import sys, tensorflow as tf
+loaded = tf.saved_model.load(sys.argv[1])
+kept = tf.Module()
+kept.held = [list(f.variables) for f in loaded.signatures.values()]
+tf.saved_model.save(kept, sys.argv[2], signatures=dict(loaded.signatures))
+"""
+
+#: Where in the work folder it saves.
+STRIPPED = "stripped"
+
 FIRST = """
 import sys, tensorflow as tf
 x = tf.train.load_checkpoint(sys.argv[1]).get_tensor(sys.argv[2])
@@ -25,6 +37,8 @@ print(x.shape, float(x.sum()), x[::512, ::512].tobytes().hex())
 def command(verb: str, model: str, work: str, sync: bool) -> list[str]:
     if verb == "first":
         return [sys.executable, "-c", FIRST, *first_tensor(model)]
+    if verb == "strip":
+        return [sys.executable, "-c", STRIP, model, f"{work}/{STRIPPED}"]
     return [sys.executable, "-c", READ_ALL, f"{model}/variables/variables"]
 
 

@@ -21,7 +21,8 @@ def version() -> str:
 
 
 def call(verb: str, model: str, work: str, sync: bool) -> Call:
-    return {"index": parse, "retag": retag, "rename": rename}[verb](model, work, sync)
+    calls = {"index": parse, "strip": parse, "retag": retag, "rename": rename}
+    return calls[verb](model, work, sync)
 
 
 def parse(model: str, work: str, sync: bool) -> Call:
