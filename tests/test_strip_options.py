@@ -408,6 +408,17 @@ def test_traces_of_training_go_with_inference_only(
     assert said[0] == said[1] and said[2] == "none of training"
 
 
+@pytest.mark.parametrize("option", ["inference_only", "no_gradients"])
+def test_what_is_for_callables_alone(option: str, model: ModelFactory, tmp_path: Path) -> None:
+    with pytest.raises(fastsm.UsageError) as e:
+        strip(model("custom_gradient"), tmp_path / "out", **{option: True})
+    flag = option.replace("_", "-")
+    assert e.value.problem == (
+        f"--{flag} ({option}) is for --level callables: at serving no such function stays"
+    )
+    assert not (tmp_path / "out").exists()
+
+
 # -- what saves --------------------------------------------------------------------------------
 
 

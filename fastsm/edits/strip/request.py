@@ -94,7 +94,8 @@ class Request(Record):
             ):
                 if given:
                     return (
-                        f"{option} is for --level callables: at serving no such function stays"
+                        f"--{option.replace('_', '-')} ({option}) is for --level callables: "
+                        "at serving no such function stays"
                     )
         return ""
 
