@@ -263,13 +263,14 @@ class Restoring:
 
     def _taken_of(self, readers: Iterable[int], live: bytearray) -> dict[int, set[int]]:
         """Which outputs of nodes of the main graph live ones take."""
-        return {
-            reader: {
-                taken.output for row in self.edges.takers(reader) if live[row]
-                for taken in data_inputs(self.edges, row) if taken.row == reader
-            }
-            for reader in readers
-        }  # fmt: skip
+        edges = self.edges
+        used: dict[int, set[int]] = {reader: set() for reader in readers}
+        takers = dict.fromkeys(row for reader in used for row in edges.takers(reader) if live[row])
+        for row in takers:  # each once: it may take from many of them
+            for taken in data_inputs(edges, row):
+                if taken.row in used:
+                    used[taken.row].add(taken.output)
+        return used
 
     def _inner_keys(self, rows: set[int]) -> Iterator[bytes]:
         """The keys that functions read which are given the path of the checkpoint.

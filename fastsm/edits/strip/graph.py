@@ -216,14 +216,20 @@ class GraphStrip:
 
     def writers(self) -> dict[str, str]:
         """The signatures that change variables when they are run: key -> an op that does it."""
-        found = {}
+        found: dict[str, str] = {}
+        if not self._writers(self.signatures):  # which takes one walk, and not one for each
+            return found
         for key in self.signatures:
-            live = Live(self.edges)
-            self.edges.walk(live, signatures.rows(self.graph, self.edges, [key]))
-            ops = sorted(op for op in self.edges.ops(live) if _writes(op))
+            ops = self._writers([key])
             if ops:
                 found[key] = ops[0].decode("utf-8", "replace")
         return found
+
+    def _writers(self, keys: Sequence[str]) -> list[bytes]:
+        """The ops that change variables when signatures are run, sorted."""
+        live = Live(self.edges)
+        self.edges.walk(live, signatures.rows(self.graph, self.edges, keys))
+        return sorted(op for op in self.edges.ops(live) if _writes(op))
 
     def _ops(self) -> set[bytes]:
         """The ops of what stays. Functions that restore and save lose nodes of theirs."""
