@@ -533,6 +533,11 @@ class MetaGraph:
         found: T = self._cache[name]
         return found
 
+    def forget(self) -> None:
+        """Let go of what was made of it. Some of that refers to it in turn, and would be freed
+        only when Python looks for such circles."""
+        self._cache.clear()
+
     @property
     def graph_spans(self) -> Spans:
         return merged(self.fields, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import os
@@ -227,3 +228,20 @@ def test_an_edit_of_the_second_meta_graph_renews_no_hash_of_the_first(tagger: Pa
     assert {c.name for c in fastsm.open(tagger).check_fingerprint() if c.ok} == {
         "saved_model_checksum", "signature_def_hash",
     }  # fmt: skip
+
+
+def test_an_edit_leaves_nothing_for_the_collector_to_free(tmp_path: Path) -> None:
+    """Edges know their graph, and it them: of a large model that is a lot to keep."""
+    model = shutil.copytree(TAGGER, tmp_path / "model")
+    gc.collect()
+    gc.disable()
+    try:
+        fastsm.strip_training_graph(model, in_place=True, sync=False)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        kinds = {type(thing).__name__ for thing in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert kinds.isdisjoint({"Edges", "EdgeIndex", "NodeIndex", "MetaGraph"})

@@ -103,6 +103,7 @@ class Draft:
         self._located = located
         self._first = self.reader = reader
         self._graphs: list[MetaGraph] | None = None
+        self._past: list[MetaGraph] = []
         self._bundle: Bundle | None = None
         self._rewrite: BundleRewrite | None = None
         self._rewritten: Rewritten | None = None
@@ -134,6 +135,7 @@ class Draft:
         if self.reader is self._first:
             self._check_alone()
         self.reader = Reader(rewrite.source(), self.reader.path)
+        self._past += self._graphs or ()
         self._graphs = None
         self.touched.update(touches)
 
@@ -338,6 +340,8 @@ class Draft:
         index = new.index if new and "variables/variables.index" in plan.writes else None
         if source is not None or index is not None:
             self._write_fingerprint(source, index)
+        for graph in (*self._past, *(self._graphs or ())):
+            graph.forget()
         return plan
 
     def _write_model(self) -> Source | None:
