@@ -447,9 +447,8 @@ HANDLES: dict[str, str] = {
         TPUReplicatedOutput TensorSummary Tile TileGrad ToBool Transpose Unary Unbatch Unique
         UniqueV2 UniqueWithCounts UniqueWithCountsV2 Unpack XlaClusterOutput XlaDynamicSlice
         XlaRemoveDynamicDimensionSize XlaSend XlaSetDynamicDimensionSize XlaSharding XlaSort
-        XlaSplitND XlaSpmdFullToShardShape XlaSpmdShardToFullShape ZerosLike _CopyFromGpuToHost
-        _CopyFromHostToGpu _DeviceRetval _EagerConst _HostSend _MklConjugateTranspose
-        _MklTranspose _Retval _Send _SwitchN
+        XlaSplitND XlaSpmdFullToShardShape XlaSpmdShardToFullShape ZerosLike _DeviceRetval
+        _EagerConst _HostSend _MklConjugateTranspose _MklTranspose _Retval _Send _SwitchN
     """,
     "=T *U": """
         Print
