@@ -241,6 +241,22 @@ def test_it_is_refused(name: str, model_copy: ModelFactory) -> None:
     assert case.way_out in words
 
 
+@pytest.mark.parametrize("name", REFUSALS)
+def test_no_half_of_a_strip_is_carried_out(name: str, model_copy: ModelFactory) -> None:
+    """Who goes on in a block in which a strip failed gets nothing written: by then some of
+    its splices may be in the draft."""
+    case = REFUSALS[name]
+    messages = Messages(model_copy(case.base))
+    case.spoil(messages)
+    messages.write()
+    before = tree(messages.path)
+    with pytest.raises(fastsm.UsageError, match="discarded"), fastsm.edit(
+        messages.path, in_place=True, sync=False
+    ) as e, pytest.raises(case.error):
+        e.strip_training_graph(**case.options)
+    assert tree(messages.path) == before
+
+
 def test_a_file_that_is_no_model(model_copy: ModelFactory) -> None:
     file = model_copy("two_signatures") / "saved_model.pb"
     data = file.read_bytes()

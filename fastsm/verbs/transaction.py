@@ -167,7 +167,7 @@ class Edit:
     Raises:
         RefusedError: Not a model to edit; or at the end: it changed meanwhile.
         CommitError: At the end: the disk; says which model is there now.
-
+        UsageError: At the end: a strip or a repair failed, and the block went on.
     """
 
     def __init__(
@@ -384,7 +384,7 @@ class Edit:
             tags=tags, drop_tags=(drop_tags,) if isinstance(drop_tags, str) else tuple(drop_tags),
             inference_only=inference_only, no_gradients=no_gradients,
         )  # fmt: skip
-        self._add(strip(self._open, request, self._progress))
+        self._add_steps(lambda: strip(self._open, request, self._progress))
 
     def repair(self, *, only: str | Iterable[str] | None = None) -> None:
         """Mend what `verify` finds: see `fastsm.repair`. Before any other edit: the findings
@@ -395,11 +395,7 @@ class Edit:
         if self._open.changed:
             problem = "repair mends what verify finds on the disk: it comes before other edits"
             raise UsageError(self._draft.path, problem)
-        try:
-            self._add(mend(self._draft, only, self._progress))
-        except BaseException:
-            self._over = True  # half of the findings may be mended in the draft
-            raise
+        self._add_steps(lambda: mend(self._draft, only, self._progress))
 
     def apply(self, edits: Iterable[Mapping[str, Any]]) -> None:
         """Edits as data, in order.
@@ -434,6 +430,15 @@ class Edit:
 
     def _add(self, done: Done) -> None:
         self.done.append(done)
+
+    def _add_steps(self, act: Callable[[], Done]) -> None:
+        """Add an edit of several steps. Where it fails the block is over: some of them may be
+        in the draft, and half of an edit is never carried out."""
+        try:
+            self._add(act())
+        except BaseException:
+            self._over = True
+            raise
 
     def _carry_out(self) -> None:
         draft, options = self._open, self._options
