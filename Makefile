@@ -38,6 +38,10 @@ demo: $(VENV)/built
 	@echo '$$ fastsm show build/demo/2 --fingerprint'
 	@$(BIN)/python -m fastsm show build/demo/2 --fingerprint
 	@echo
+	@echo "--- What would be left of it if only serving mattered."
+	@echo '$$ fastsm strip-training-graph $(MODEL) --dry-run'
+	@$(BIN)/python -m fastsm strip-training-graph $(MODEL) --dry-run
+	@echo
 	@echo "The command is $(BIN)/fastsm. Try: $(BIN)/fastsm show PATH/TO/YOUR/MODEL"
 
 # All of it, whatever fails on the way; pytest last, so that its last line is the last.
