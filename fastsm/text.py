@@ -58,11 +58,11 @@ def counted(n: int, noun: str, plural: str | None = None) -> str:
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], most: int = 20) -> str:
     """``a, b, c``; of many names the first twenty, and how many there are."""
     known = list(names)
-    shown = ", ".join(map(printable, known[:20]))
-    return f"{shown}, ... ({count(len(known))})" if len(known) > 20 else shown or "none"
+    shown = ", ".join(map(printable, known[:most]))
+    return f"{shown}, ... ({count(len(known))})" if len(known) > most else shown or "none"
 
 
 def size(n: int) -> str:
