@@ -122,7 +122,7 @@ def test_metadata(metadata: email.message.Message) -> None:
     assert len(metadata["Summary"]) < 100
     required = [d for d in metadata.get_all("Requires-Dist", []) if "extra ==" not in d]
     assert sorted(re.match(r"[a-z_]+", d)[0] for d in required) == ["numpy", "protobuf"]
-    assert metadata.get_all("Provides-Extra") == ["dtypes", "safetensors"]
+    assert metadata.get_all("Provides-Extra") == ["dtypes", "safetensors", "tf"]
 
 
 @needs_dist

@@ -1,0 +1,7 @@
+"""What the child can be asked: the name of a job -> module:function."""
+
+from __future__ import annotations
+
+JOBS = {
+    "about": "about:about",
+}
