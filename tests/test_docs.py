@@ -112,11 +112,17 @@ def test_the_check_with_tensorflow_passes(examples: Path) -> None:
 
 def modules() -> Iterator[str]:
     for found in pkgutil.walk_packages(fastsm.__path__, "fastsm."):
-        if found.name not in ("fastsm.__main__", "fastsm._core"):
+        if found.name not in ("fastsm.__main__", "fastsm._core", "fastsm.proof.child.__main__"):
             yield found.name
 
 
-@pytest.mark.parametrize("name", ["fastsm", *modules()])
+def with_tensorflow(name: str) -> object:
+    """What runs in the child imports it."""
+    marks = [pytest.mark.tensorflow] if name.startswith("fastsm.proof.child.") else []
+    return pytest.param(name, marks=marks)
+
+
+@pytest.mark.parametrize("name", ["fastsm", *map(with_tensorflow, modules())])
 def test_docstrings(name: str, examples: Path) -> None:
     module = importlib.import_module(name)
     assert module.__doc__ or Path(str(module.__file__)).stat().st_size == 0

@@ -47,7 +47,9 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
     """TensorFlow's name of numpy's dtype: ``string`` of objects, bytes and text."""
     if dtype.kind in "OSUT":
         return "string"
-    return dtype.names[0] if dtype.names else dtype.name
+    if dtype.names and dtype.names[0] in QUANTISED:
+        return str(dtype.names[0])
+    return str(dtype.name)
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
