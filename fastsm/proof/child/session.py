@@ -1,0 +1,347 @@
+"""Models in sessions: the v1 loader, and that of C++."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2, struct_pb2
+from tensorflow.python.framework import op_def_registry
+from tensorflow.python.saved_model import loader_impl, nested_structure_coder
+
+from . import native
+from .arrays import Array
+from .opened import (
+    HANDLES,
+    INTERNAL,
+    NOT_INITIALISED,
+    Call,
+    Opened,
+    Placement,
+    Spec,
+    Table,
+    Unreadable,
+    array_of,
+    device_name,
+    roles,
+    shape_of,
+    sorted_table,
+    unreadable,
+)
+from .settled import session_config
+
+#: Ops that hold a variable -> those that tell whether it is initialised.
+VARIABLES = {
+    "VarHandleOp": "VarIsInitializedOp",
+    "VariableV2": "IsVariableInitialized",
+    "Variable": "IsVariableInitialized",
+}
+#: Ops that hold a lookup table -> those that give all that is in it.
+TABLES = {
+    "HashTable": "LookupTableExport",
+    "HashTableV2": "LookupTableExportV2",
+    "MutableHashTable": "LookupTableExport",
+    "MutableHashTableV2": "LookupTableExportV2",
+    "MutableHashTableOfTensors": "LookupTableExport",
+    "MutableHashTableOfTensorsV2": "LookupTableExportV2",
+    "MutableDenseHashTable": "LookupTableExport",
+    "MutableDenseHashTableV2": "LookupTableExportV2",
+}
+
+#: Variables are read together while they are no larger than that: a session prepares a graph for
+#: each set of fetches.
+BATCH_BYTES = 16 << 20
+
+
+class Session(Opened):
+    """A session that a meta graph was loaded into.
+
+    Attributes:
+        meta_graph: Its MetaGraphDef.
+    """
+
+    meta_graph: meta_graph_pb2.MetaGraphDef
+
+    def __init__(self, path: str, tags: list[str], meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
+        self.path, self.tags = path, tags
+        self.meta_graph = meta_graph
+        self.calls = {
+            f"signature:{key}": self._call(key, signature)
+            for key, signature in sorted(meta_graph.signature_def.items())
+            if not key.startswith(INTERNAL)
+        }
+        self._ran: Counter[tuple[str, str]] = Counter()
+        self._seen: set[tuple[str, ...]] = set()
+
+    @abstractmethod
+    def run(self, fetches: Mapping[str, str], feed: Mapping[str, Array]) -> dict[str, Array]:
+        """Alias -> array, for fetches alias -> tensor, and what is fed by tensor."""
+
+    @abstractmethod
+    def trace(
+        self, fetches: Mapping[str, str], feed: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], Sequence[Any]]:
+        """The same, and the GraphDefs that it ran, one a device."""
+
+    @abstractmethod
+    def add(self, op: str, name: str, source: str, **types: int) -> None:
+        """Add a node that takes one tensor to the graph.
+
+        Args:
+            types: Its attributes that are dtypes.
+        """
+
+    # -- signatures ------------------------------------------------------------------
+
+    def _call(self, key: str, signature: meta_graph_pb2.SignatureDef) -> Call:
+        inputs, outputs = (
+            {
+                spec.name: (spec, tensor)
+                for alias, info in sorted(infos.items())
+                for spec, tensor in tensors_of(alias, info)
+            }
+            for infos in (signature.inputs, signature.outputs)
+        )
+        fed = {name: tensor for name, (_, tensor) in inputs.items()}
+        fetched = {
+            name: tensor for name, (spec, tensor) in outputs.items() if spec.dtype not in HANDLES
+        }
+        return Call(
+            "signature",
+            key,
+            {name: spec for name, (spec, _) in inputs.items()},
+            {name: spec for name, (spec, _) in outputs.items()},
+            partial(self._run, fed, fetched),
+        )
+
+    def _run(
+        self, fed: dict[str, str], fetched: dict[str, str], feed: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        tensors = {fed[name]: array for name, array in feed.items() if name in fed}
+        key = (*sorted(tensors), "", *sorted(fetched.values()))
+        if key in self._seen:
+            return self.run(fetched, tensors)
+        values, graphs = self.trace(fetched, tensors)
+        self._seen.add(key)
+        self._ran.update(_placed(graphs))
+        return values
+
+    # -- state -------------------------------------------------------------------------
+
+    def variables(self, paths: Sequence[str] = ()) -> Iterator[tuple[str, Array | Unreadable]]:
+        nodes = [n for n in self._nodes() if n.op in VARIABLES]
+        if not nodes:
+            return
+        # All nodes are added at first: each session.run prepares the graph that has grown.
+        values = [self._added(i, node) for i, node in enumerate(nodes)]
+        there = self.run({str(i): f"{_ADDED}/is/{i}:0" for i in range(len(nodes))}, {})
+        for batch in _batches(nodes):
+            fetches = {}
+            for i in batch:
+                if there[str(i)] and _dtype(nodes[i].attr["dtype"].type) not in HANDLES:
+                    fetches[nodes[i].name] = values[i]
+            arrays = self.run(fetches, {}) if fetches else {}
+            for i in batch:
+                name = nodes[i].name
+                why = _dtype(nodes[i].attr["dtype"].type) if there[str(i)] else NOT_INITIALISED
+                yield name, arrays.pop(name) if name in arrays else Unreadable(why)
+
+    def _added(self, i: int, node: Any) -> str:
+        """Add what tells whether a variable is initialised, and give the tensor of its value."""
+        handle = f"{node.name}:0"
+        self.add(VARIABLES[node.op], f"{_ADDED}/is/{i}", handle)
+        if node.op != "VarHandleOp":
+            return handle  # a reference is read where it is fetched
+        self.add("ReadVariableOp", f"{_ADDED}/read/{i}", handle, dtype=node.attr["dtype"].type)
+        return f"{_ADDED}/read/{i}:0"
+
+    def tables(self) -> Iterator[tuple[str, Table | Unreadable]]:
+        nodes = [n for n in self._nodes() if n.op in TABLES]
+        for i, node in enumerate(nodes):
+            types = {
+                "Tkeys": node.attr["key_dtype"].type,
+                "Tvalues": node.attr["value_dtype"].type,
+            }
+            self.add(TABLES[node.op], f"{_ADDED}/table/{i}", f"{node.name}:0", **types)
+        for i, node in enumerate(nodes):
+            fetches = {"keys": f"{_ADDED}/table/{i}:0", "values": f"{_ADDED}/table/{i}:1"}
+            try:
+                yield node.name, sorted_table(**self.run(fetches, {}))
+            except tf.errors.OpError as e:
+                yield node.name, unreadable(e)
+
+    def assets(self) -> dict[str, str]:
+        return asset_files(self.path, self.meta_graph)
+
+    def other(self) -> list[str]:
+        return sorted({n.op for n in self._nodes() if n.op not in TABLES and holds(n)})
+
+    def placement(self) -> Placement:
+        return Placement.of(self._ran)
+
+    def _nodes(self) -> Iterator[Any]:
+        return iter(self.meta_graph.graph_def.node)
+
+
+#: Nodes that are added to a graph lie below this name.
+_ADDED = "fastsm_examined"
+
+
+class V1(Session):
+    """tf.compat.v1.saved_model.load."""
+
+    def __init__(self, path: str, tags: list[str]) -> None:
+        self._graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=self._graph, config=session_config())
+        try:
+            with self._graph.as_default():
+                meta_graph = tf.compat.v1.saved_model.load(self._session, tags, path)
+        except BaseException:
+            self._session.close()
+            raise
+        super().__init__(path, tags, meta_graph)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def run(self, fetches: Mapping[str, str], feed: Mapping[str, Array]) -> dict[str, Array]:
+        return self._arrays(self._session.run(dict(fetches), feed_dict=dict(feed)))
+
+    def trace(
+        self, fetches: Mapping[str, str], feed: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], Sequence[Any]]:
+        options = tf.compat.v1.RunOptions(output_partition_graphs=True)
+        metadata = tf.compat.v1.RunMetadata()
+        values = self._session.run(
+            dict(fetches), feed_dict=dict(feed), options=options, run_metadata=metadata
+        )
+        return self._arrays(values), metadata.partition_graphs
+
+    def add(self, op: str, name: str, source: str, **types: int) -> None:
+        tensor = self._graph.get_tensor_by_name(source)
+        dtypes = {key: tf.as_dtype(enum) for key, enum in types.items()}
+        with self._graph.as_default(), tf.compat.v1.device(None):
+            getattr(tf.raw_ops, op)(**{_argument(op): tensor}, **dtypes, name=name)
+
+    @staticmethod
+    def _arrays(values: Mapping[str, Any]) -> dict[str, Array]:
+        return {alias: array_of(value) for alias, value in values.items()}
+
+
+class Native(Session):
+    """LoadSavedModel in C++, which TensorFlow Serving uses, through the C API."""
+
+    def __init__(self, path: str, tags: list[str]) -> None:
+        self._session = native.Session(path, tags, session_config().SerializeToString())
+        super().__init__(path, tags, self._session.meta_graph)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def run(self, fetches: Mapping[str, str], feed: Mapping[str, Array]) -> dict[str, Array]:
+        return self._session.run(fetches, feed)
+
+    def trace(
+        self, fetches: Mapping[str, str], feed: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], Sequence[Any]]:
+        options = tf.compat.v1.RunOptions(output_partition_graphs=True)
+        metadata = tf.compat.v1.RunMetadata()
+        values = self._session.run(fetches, feed, options, metadata)
+        return values, metadata.partition_graphs
+
+    def add(self, op: str, name: str, source: str, **types: int) -> None:
+        self._session.add(op, name, source, types)
+
+
+def tensors_of(alias: str, info: meta_graph_pb2.TensorInfo) -> list[tuple[Spec, str]]:
+    """The tensors behind an input or output, a composite's in the order of tf.nest."""
+    encoding = info.WhichOneof("encoding")
+    shape = shape_of(tf.TensorShape(info.tensor_shape))
+    if encoding == "coo_sparse":
+        sparse = info.coo_sparse
+        rank = None if shape is None else len(shape)
+        return [
+            (Spec(alias, "indices", "int64", (None, rank)), sparse.indices_tensor_name),
+            (Spec(alias, "values", _dtype(info.dtype), (None,)), sparse.values_tensor_name),
+            (Spec(alias, "dense_shape", "int64", (rank,)), sparse.dense_shape_tensor_name),
+        ]
+    if encoding == "composite_tensor":
+        parts = [part for c in info.composite_tensor.components for part in tensors_of(alias, c)]
+        named = _roles(info.composite_tensor.type_spec, len(parts))
+        return [
+            (spec._replace(role=role), tensor)
+            for role, (spec, tensor) in zip(named, parts, strict=True)
+        ]
+    return [(Spec(alias, None, _dtype(info.dtype), shape), info.name)]
+
+
+def _roles(type_spec: struct_pb2.TypeSpecProto, n: int) -> list[str]:
+    """By number where TensorFlow does not know the type, or has other parts for it."""
+    value = struct_pb2.StructuredValue(type_spec_value=type_spec)
+    try:
+        named = roles(nested_structure_coder.decode_proto(value))
+    except Exception:  # any class of anybody's may decode itself
+        named = []
+    return named if len(named) == n else [str(i) for i in range(n)]
+
+
+def _dtype(enum: int) -> str:
+    """TensorFlow's name of it, of what a reference refers to; "invalid" of none."""
+    try:
+        return str(tf.as_dtype(enum).base_dtype.name)
+    except TypeError:
+        return "invalid"
+
+
+def _batches(nodes: Sequence[Any]) -> Iterator[list[int]]:
+    """Positions of variables that are read together."""
+    batch: list[int] = []
+    size = 0
+    for i, node in enumerate(nodes):
+        shape = tf.TensorShape(node.attr["shape"].shape)
+        n = shape.num_elements()
+        dtype = tf.as_dtype(node.attr["dtype"].type)
+        n_bytes = BATCH_BYTES if n is None or dtype == tf.string else n * dtype.size
+        if batch and size + n_bytes > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(i)
+        size += n_bytes
+    yield batch
+
+
+def asset_files(path: str, meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, str]:
+    """The tensor that is fed -> the file, as TensorFlow finds them."""
+    files = loader_impl.get_asset_tensors(os.path.abspath(path), meta_graph)
+    return {tensor: os.fsdecode(file) for tensor, file in sorted(files.items())}
+
+
+def _placed(graphs: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    """(device, op) of each node; device as ``CPU:0``."""
+    for graph in graphs:
+        for node in graph.node:
+            yield device_name(node.device), node.op
+
+
+def _op_def(name: str) -> Any:
+    return op_def_registry.get(name)
+
+
+def _argument(op: str) -> str:
+    """What Python calls the op's one argument."""
+    return str(_op_def(op).input_arg[0].name)
+
+
+def holds(node: Any) -> bool:
+    """Whether a node makes a resource that is no variable: a handle comes out, and none goes in."""
+    op = _op_def(node.op)
+    if op is None or node.op in (*VARIABLES, "Placeholder"):
+        return False
+    handle = tf.resource.as_datatype_enum
+    makes = any(arg.type == handle for arg in op.output_arg)
+    return makes and op.is_stateful and all(arg.type != handle for arg in op.input_arg)

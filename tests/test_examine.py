@@ -1,0 +1,137 @@
+"""The job "examine": what the loaders make of models, through one worker."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastsm.proof.setting import Setting
+from fastsm.proof.worker import Worker
+
+from .conftest import ModelFactory
+
+pytestmark = pytest.mark.tensorflow
+
+Json = dict[str, Any]
+Examine = Callable[..., Json]
+
+SESSIONS = ["v1", "cc"]
+LOADERS = ["v2", *SESSIONS]
+
+
+@pytest.fixture(scope="module")
+def examine() -> Iterator[Examine]:
+    """A model's path, the loader, tags -> what the job says of it."""
+    with Worker(Setting()) as worker:
+
+        def asked(path: Path, loader: str, *tags: str, **options: Any) -> Json:
+            options = {"want": {"seed": 0}, "keep": worker.folder, **options}
+            tag_set = list(tags or ["serve"])
+            return worker.ask("examine", path=str(path), loader=loader, tags=tag_set, **options)
+
+        yield asked
+
+
+def rows(answer: Json, id: str) -> list[Json]:
+    """What a call returned for each set of inputs."""
+    sets = answer["calls"][id]["sets"]
+    assert sets and not any(one["failed"] for one in sets), sets
+    return [one["rows"] for one in sets]
+
+
+# -- composites ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("v1_ragged", ["flat_values", "row_splits/0"]),
+        ("v1_sparse", ["indices", "values", "dense_shape"]),
+    ],
+)
+def test_composites_have_the_same_parts_in_every_loader(
+    name: str, parts: list[str], loader: str, model: ModelFactory, examine: Examine
+) -> None:
+    call = examine(model(name), loader)["calls"]["signature:serving_default"]
+    (alias,) = {n.partition("[")[0] for n in call["inputs"]}
+    assert list(call["inputs"]) == [f"{alias}[{part}]" for part in parts]
+    doubled = [f"doubled[{part}]" for part in parts]
+    assert [n for n in call["outputs"] if n.startswith("doubled")] == doubled
+    assert set(doubled) < set(call["sets"][0]["rows"])
+
+
+@pytest.mark.parametrize("name", ["v1_ragged", "v1_sparse", "ragged_and_sparse"])
+def test_loaders_agree_about_composites(
+    name: str, model: ModelFactory, examine: Examine
+) -> None:
+    v2, v1, cc = (examine(model(name), loader) for loader in LOADERS)
+    for id in cc["calls"]:
+        assert rows(v2, id) == rows(v1, id) == rows(cc, id)
+
+
+# -- state -----------------------------------------------------------------------------
+
+
+def test_tables_hold_what_the_asset_says(model: ModelFactory, examine: Examine) -> None:
+    v2, v1, cc = (examine(model("vocabulary"), loader, only=[]) for loader in LOADERS)
+    assert {name: table["n"] for name, table in v2["tables"].items()} == {"table": 4, "counts": 2}
+    assert v1["tables"] == cc["tables"]
+    assert v1["tables"]["hash_table"] == v2["tables"]["table"]
+    for answer in (v2, v1, cc):
+        (asset,) = answer["assets"].values()
+        assert asset["file"] == "assets/words.txt"
+
+
+@pytest.mark.parametrize("loader", SESSIONS)
+def test_a_table_that_nobody_initialises(
+    loader: str, model: ModelFactory, examine: Examine
+) -> None:
+    answer = examine(model("no_init_op"), loader)
+    assert answer["tables"] == {"hash_table": {"unreadable": "not initialised"}}
+    (one, *_) = answer["calls"]["signature:serving_default"]["sets"]
+    assert one["failed"] is not None and one["rows"] == {}
+
+
+@pytest.mark.parametrize("name", ["dtypes", "two_signatures"])
+def test_sessions_have_the_same_variables(
+    name: str, model: ModelFactory, examine: Examine
+) -> None:
+    v2, v1, cc = (examine(model(name), loader, only=[])["variables"] for loader in LOADERS)
+    assert v1 == cc and v1
+    assert sorted(map(repr, v2.values())) == sorted(map(repr, v1.values()))
+
+
+# -- calls -----------------------------------------------------------------------------
+
+
+def test_what_is_not_asked_for_is_described_and_not_run(
+    model: ModelFactory, examine: Examine
+) -> None:
+    answer = examine(model("two_signatures"), "v2", only=["signature:two"], state=False)
+    ran = {id for id, call in answer["calls"].items() if call["sets"]}
+    assert ran == {"signature:two"} and "signature:serving_default" in answer["calls"]
+    assert "variables" not in answer
+
+
+def test_a_session_that_remembers_says_so(model: ModelFactory, examine: Examine) -> None:
+    """A callable trains: what ran before it does another thing after it."""
+    answer = examine(model("two_signatures"), "v2", twice=True)
+    assert not any(one["again"] for one in answer["calls"]["signature:two"]["sets"])
+    answer = examine(model("two_signatures"), "v2", twice=True, only=["signature:two"])
+    assert all(one["again"] for one in answer["calls"]["signature:two"]["sets"])
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_kept_inputs_are_run_again(loader: str, model: ModelFactory, examine: Examine) -> None:
+    id = "signature:serving_default"
+    before = examine(model("vocabulary"), loader)
+    asked = {"id": id, "as": id, "inputs": {}, "sets": before["calls"][id]["sets"]}
+    after = examine(model("vocabulary"), loader, want=None, calls=[asked, {**asked, "id": "gone"}])
+    assert rows(after, id) == rows(before, id)
+    assert after["calls"][id]["sets"][0]["inputs"] == before["calls"][id]["sets"][0]["inputs"]
+    renamed = {**asked, "inputs": {"words": "gone"}}
+    (one, *_) = examine(model("vocabulary"), loader, want=None, calls=[renamed])["calls"][id]["sets"]
+    assert one["failed"] == {"type": "InputError", "text": "no values for words"}
