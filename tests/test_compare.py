@@ -63,7 +63,7 @@ def test_the_sign_of_zero_is_a_difference_that_is_said() -> None:
     found = difference(of([0.0, 1.0]), of([-0.0, 1.0]))
     assert (found["differing"], found["zero_sign"], found["ulp"]) == (1, 1, 0)
     assert measured(found) == "1 of 2 elements: the sign of zero"
-    assert first(found) == "[0]: 0.0 -> -0.0"
+    assert first(found) == "first [0]: 0.0 -> -0.0"
 
 
 def test_nan_is_equal_to_nan_of_the_same_bits_and_to_nothing_else() -> None:
@@ -92,11 +92,12 @@ def test_the_first_that_differs_and_where() -> None:
     b[1, 2], b[2, 0] = 0.25, 9
     found = difference(a, b)
     assert found["index"] == [1, 2] and (found["before"], found["after"]) == ("0.0", "0.25")
-    assert first(found) == "[1, 2]: 0.0 -> 0.25"
+    assert first(found) == "first [1, 2]: 0.0 -> 0.25"
 
 
 def test_a_scalar_has_an_index_of_no_numbers() -> None:
-    assert difference(of(1.0), of(2.0))["index"] == []
+    found = difference(of(1.0), of(2.0))
+    assert found["index"] == [] and first(found) == "1.0 -> 2.0"
 
 
 def test_large_arrays_are_looked_at_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,9 @@ GROUPS = {
         "assets": "the files that a model takes along: who reads them, what is missing",
         "verify": "whether it is what was saved: checksums, and what must agree",
     },
+    "prove": {
+        "parity": "whether two models are the same model, by what TensorFlow makes of them",
+    },
     "edit": {
         "retag": "change the tag set by which loaders find a meta graph",
         "rename-signature": "give a signature another key, for every loader",

@@ -31,3 +31,20 @@ class Progress:
             file=sys.stderr,
             flush=True,
         )
+
+
+class Stage:
+    """A line that says what is done now, of work whose end nobody knows."""
+
+    def __init__(self) -> None:
+        self._shown = False
+
+    def __call__(self, words: str) -> None:
+        if sys.stderr.isatty():
+            self._shown = True
+            print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take the line away: the screen follows."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

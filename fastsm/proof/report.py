@@ -15,6 +15,9 @@ LOADERS = {"v2": "v2", "v1": "v1", "cc": "C++"}
 #: Kinds of rows that are called: what is compared is what they return.
 CALLED = ("signature", "callable")
 
+#: Why something of BEFORE has nothing in AFTER that it is held against: an edit was to do that.
+REMOVED = "removed by the edit"
+
 #: What became of a row in a loader, the gravest first.
 VERDICTS = ("differs", "unstable", "close", "equal", "not compared")
 
@@ -132,9 +135,12 @@ class ParityReport(Record):
         0 where the model can be called and no call was compared: that its variables are the
         same does not say that it is.
         """
-        calls = [row for row in self.rows if row.kind in CALLED]
+        called = [row for row in self.rows if row.kind in CALLED]
         n = sum(_compared(row) for row in self.rows)
-        return n if not calls or any(map(_compared, calls)) else 0
+        if any(map(_compared, called)):
+            return n
+        skipped = [r for r in self.not_compared if r.kind in (*CALLED, "load") and r.why != REMOVED]
+        return 0 if called or skipped else n
 
     @property
     def equal(self) -> bool:
@@ -206,9 +212,10 @@ def measured(measure: dict[str, Any]) -> str:
 
 
 def first(measure: dict[str, Any]) -> str:
-    """The first element that differs: ``[0, 3]: 0.25 -> 0.5``."""
+    """The first element that differs: ``first [0, 3]: 0.25 -> 0.5``; of a scalar its value."""
     before, after = (printable(measure[end]) for end in ("before", "after"))
-    return f"{measure['index']}: {before} -> {after}"
+    values = f"{before} -> {after}"
+    return f"first {measure['index']}: {values}" if measure["index"] else values
 
 
 def subject(remark: Remark, *, several: bool) -> str:

@@ -5,4 +5,5 @@ from __future__ import annotations
 JOBS = {
     "about": "about:about",
     "examine": "examine:examine",
+    "compare": "compare:compare",
 }

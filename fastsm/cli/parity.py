@@ -1,0 +1,315 @@
+"""Prove with TensorFlow that AFTER is the same model as BEFORE: both are loaded by each of its
+loaders and run on the same inputs, and what comes out is compared bit for bit, as are the
+variables, the tables and the assets.
+
+Exit code 1 when they differ, 7 when nothing could be compared. Nothing is written."""
+
+from __future__ import annotations
+
+from ..proof.parity import parity
+from ..proof.report import CALLED, LOADERS, first, subject
+from ..text import count, counted, listed, printable, tag_set
+from .editing import parse_set
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..proof.report import ParityReport, Remark, Row
+    from . import Arguments, Option
+
+EPILOG = """example:
+  fastsm parity export/1 export/2
+  fastsm parity export/1 export/2 --map rank=order --signature rank
+  fastsm parity export/1 export/1 --after-device gpu
+"""
+
+#: Where TensorFlow is, and what it runs on.
+RUN_OPTIONS: list[Option] = [
+    (("--python",), {"metavar": "PY", "help": "the interpreter that has TensorFlow"}),
+    (
+        ("--import",),
+        {"metavar": "MODULE", "action": "append", "dest": "imports",
+         "help": "import it behind TensorFlow, for the ops it brings; may be repeated"},
+    ),
+    (
+        ("--op-library",),
+        {"metavar": "FILE", "action": "append", "dest": "op_libraries",
+         "help": "load this library of custom ops; may be repeated"},
+    ),
+]  # fmt: skip
+
+OPTIONS: list[Option] = [
+    (("before",), {"metavar": "BEFORE", "help": "a model's folder"}),
+    (("after",), {"metavar": "AFTER", "help": "the folder of what should be the same model"}),
+    (
+        ("--device",),
+        {"metavar": "D", "default": "cpu", "help": "cpu (default), gpu, gpu:N, or auto"},
+    ),
+    (("--before-device",), {"metavar": "D", "help": "for BEFORE only"}),
+    (("--after-device",), {"metavar": "D", "help": "for AFTER only"}),
+    (
+        ("--loader",),
+        {"metavar": "NAME", "action": "append", "help": "only this: v2, v1, cc; may be repeated"},
+    ),
+    (
+        ("--signature",),
+        {"metavar": "KEY", "action": "append", "help": "only this one of BEFORE; may be repeated"},
+    ),
+    (("--inputs",), {"metavar": "FILE", "help": "an npz file to feed, not made inputs"}),
+    (
+        ("--map",),
+        {"metavar": "OLD=NEW", "action": "append",
+         "help": "what is called otherwise in AFTER; may be repeated"},
+    ),
+    (("--receipt",), {"metavar": "FILE", "help": "of the edit: tells what it renamed"}),
+    (("--tags",), {"metavar": "SET", "help": "only the meta graph of BEFORE with these tags"}),
+    (
+        ("--seed",),
+        {"metavar": "N", "type": int, "default": 0, "help": "of inputs and random ops; else 0"},
+    ),
+    *RUN_OPTIONS,
+    (
+        ("--timeout",),
+        {"metavar": "S", "type": float, "default": 600.0,
+         "help": "seconds for a model in a loader; else 600"},
+    ),
+]  # fmt: skip
+
+WIDTH = 80
+
+#: Of one row so many differences are printed; --json has them all.
+MAX_ALIKE = 8
+
+
+def run(args: Arguments) -> int:
+    from .progress import Stage
+
+    stage = Stage()
+    try:
+        report = parity(
+            args.before, args.after, device=args.device, before_device=args.before_device,
+            after_device=args.after_device, loaders=args.loader or tuple(LOADERS),
+            signatures=args.signature, inputs=args.inputs, map=args.map or (),
+            receipt=args.receipt, tags=None if args.tags is None else parse_set(args.tags),
+            seed=args.seed, python=args.python, imports=args.imports or (),
+            op_libraries=args.op_libraries or (), timeout=args.timeout,
+            progress=None if args.quiet or args.json else stage,
+        )  # fmt: skip
+    finally:
+        stage.clear()
+    if args.json:
+        from .output import to_json
+
+        print(to_json({"schema": "fastsm.parity/1", **report.to_dict()}))
+    else:
+        for line in lines(report, quiet=args.quiet):
+            print(line)
+    return report.exit_code
+
+
+# -- the screen --
+
+
+def lines(report: ParityReport, *, quiet: bool = False) -> list[str]:
+    """The screen: a line for each row and what is to be said of it, then what was not
+    compared, and what came of it all. Quiet: only what is not as it should be."""
+    out = []
+    if not quiet:
+        out += _table(report)
+    else:
+        for row in report.rows:
+            about = _findings(report, row)
+            out += [row.title, *about] if about else []
+    out += [
+        line
+        for remark in report.differences
+        if remark.kind == "meta_graph"
+        for line in _remark(tag_set(remark.meta_graph), [remark], report, indent="")
+    ]
+    if not quiet or report.exit_code == 7:
+        out += _below(report)
+    return out
+
+
+def _table(report: ParityReport) -> list[str]:
+    """Rows in columns, below a line for each meta graph where there are several."""
+    loaders = [n for n in report.loaders if any(n in row.loaders for row in report.rows)]
+    cells = {id(row): [_cell(row, n) for n in loaders] for row in report.rows}
+    widths = [max((len(of[i]) for of in cells.values()), default=0) for i in range(len(loaders))]
+    ends = {id(row): _end(row) for row in report.rows}
+    indent = "  " if _heads(report) else ""
+    room = WIDTH - len(indent) - sum(widths) - 3 * (len(widths) + 1)
+    room -= max(map(len, ends.values()), default=0)
+    room = max(room, 12)
+    width = max((len(row.title) for row in report.rows if len(row.title) <= room), default=0)
+    out = []
+    for graph in report.meta_graphs:
+        if indent:
+            new = "" if graph["after"] == graph["before"] else f" -> {tag_set(graph['after'])}"
+            out.append(tag_set(graph["before"]) + new)
+        for row in report.rows:
+            if row.meta_graph != graph["before"]:
+                continue
+            title = row.title
+            if len(title) > room:  # a long name has a line of its own
+                out.append(indent + title)
+                title = ""
+            parts = [f"{c:<{w}}" for c, w in zip(cells[id(row)], widths, strict=True)]
+            line = "   ".join([f"{title:<{width}}", *parts, ends[id(row)]])
+            out.append((indent + line).rstrip())
+            out += [indent + line for line in _findings(report, row)]
+    return out
+
+
+def _heads(report: ParityReport) -> bool:
+    """Whether each meta graph needs a line that names it."""
+    graphs = report.meta_graphs
+    return len(graphs) > 1 or any(of["after"] != of["before"] for of in graphs)
+
+
+def _cell(row: Row, loader: str) -> str:
+    if loader not in row.loaders:
+        return ""
+    verdict = row.loaders[loader]["verdict"]
+    return f"{LOADERS[loader]} {'-' if verdict == 'not compared' else verdict}"
+
+
+def _end(row: Row) -> str:
+    """Behind the verdicts: on how many inputs, or how many of them."""
+    name = "inputs" if row.kind in CALLED else "compared"
+    ns = {of[name]: None for of in row.loaders.values() if of["verdict"] != "not compared"}
+    if row.kind == "load" or not ns:
+        return ""
+    if row.kind in CALLED:
+        return f"({counted(max(ns), 'input')})" if max(ns) else ""
+    if len(ns) == 1:
+        return f"({count(max(ns))})"
+    each = [f"{LOADERS[n]} {count(of[name])}" for n, of in row.loaders.items()]
+    return f"({', '.join(each)})"
+
+
+def _findings(report: ParityReport, row: Row) -> list[str]:
+    """What differs in a row, and what is unstable, by output."""
+    out = []
+    for head, remarks in (("", report.differences), ("unstable: ", report.unstable)):
+        parts: dict[str | None, list[Remark]] = {}
+        for remark in remarks:
+            if remark.of(row):
+                parts.setdefault(remark.part, []).append(remark)
+        for part, found in list(parts.items())[:MAX_ALIKE]:
+            name = head + (printable(part) if part is not None else "")
+            out += _remark(name, found, report, row=row)
+        if len(parts) > MAX_ALIKE:
+            out.append(f"  and {count(len(parts) - MAX_ALIKE)} more; --json lists them")
+    return out
+
+
+def _remark(
+    name: str,
+    remarks: list[Remark],
+    report: ParityReport,
+    *,
+    row: Row | None = None,
+    indent: str = "  ",
+) -> list[str]:
+    """Remarks about one output: what is said in each loader, each text once."""
+    texts: dict[tuple[str, ...], list[Remark]] = {}
+    for remark in remarks:
+        lines = [remark.why]
+        if remark.measure:
+            lines.append(first(remark.measure))
+        if remark.hint:
+            lines.append(remark.hint)
+        texts.setdefault(tuple(lines), []).append(remark)
+    # Of inputs of several shapes, the first tells it; how many there are is said.
+    out = []
+    told: set[str | None] = set()
+    for (why, *more), of in texts.items():
+        new = [r.loader for r in of if r.loader not in told]
+        if not new:
+            continue
+        told.update(new)
+        where = [LOADERS[n] for n in dict.fromkeys(new) if n is not None]
+        notes = [] if row is None or len(where) == len(row.loaders) else [", ".join(where)]
+        n = max(len({r.input for r in remarks if r.loader == loader and r.input}) for loader in new)
+        if row is not None and n:
+            total = max(c["inputs"] for c in row.loaders.values())
+            notes += [f"{n} of {total} inputs"] if total > 1 else []
+        text = f"{why}   ({'; '.join(notes)})" if notes else why
+        out += _wrapped(f"{name}   {text}" if name else text, indent, indent + "    ")
+        for line in more:
+            out += _wrapped(line, indent + "  ", indent + "    ")
+    return out
+
+
+def _below(report: ParityReport) -> list[str]:
+    """Notes, what ran it, what was not compared, and the verdict."""
+    out = []
+    for note in report.notes:
+        out += _wrapped(f"note: {note}", "", "  ")
+    settings = report.settings
+    if settings.get("bit_for_bit"):
+        out += _wrapped(f"bit for bit: {settings['before']}", "", "  ")
+    elif settings:
+        out += _wrapped(f"within tolerances: BEFORE {settings['before']}", "", "  ")
+        out += _wrapped(f"AFTER {settings['after']}", "  ", "  ")
+    skipped = _not_compared(report)
+    verdict = f"parity: {_verdict(report)}"
+    if not skipped:
+        return [*out, *_wrapped(verdict, "", "  ")]
+    line = f"{verdict}.  not compared: {', '.join(f'{what} ({why})' for what, why in skipped)}"
+    if len(line) <= WIDTH:
+        return [*out, line]
+    out.append("not compared")
+    for what, why in skipped:
+        out += _wrapped(f"{what}: {why}", "  ", "    ")
+    return [*out, *_wrapped(verdict, "", "  ")]
+
+
+def _verdict(report: ParityReport) -> str:
+    words = report.verdict
+    if report.differences:
+        names = dict.fromkeys(
+            tag_set(r.meta_graph) if r.kind == "meta_graph" else printable(r.name)
+            for r in report.differences
+        )
+        words += f" in {listed(names)}"
+    if report.unstable:
+        names = dict.fromkeys(printable(r.name) for r in report.unstable)
+        words += f" (unstable: {listed(names)})"
+    return words
+
+
+def _not_compared(report: ParityReport) -> list[tuple[str, str]]:
+    """(what, why): things that were not compared for one reason are named together."""
+    reasons: dict[str, dict[tuple[str, str], list[Remark]]] = {}
+    several = _heads(report)
+    for remark in report.not_compared:
+        why = remark.why if remark.input is None else f"{remark.why}; input {remark.input}"
+        what = "" if remark.kind == "load" else subject(remark, several=several)
+        key = (f"{tag_set(remark.meta_graph)} " if several else "", what)
+        reasons.setdefault(why, {}).setdefault(key, []).append(remark)
+    out = []
+    for why, subjects in reasons.items():
+        names: dict[str, None] = {}
+        for (tags, what), remarks in subjects.items():
+            loaders = dict.fromkeys(r.loader for r in remarks if r.loader is not None)
+            where = ", ".join(LOADERS[n] for n in loaders)
+            if remarks[0].kind == "load":
+                what = tags + where
+            elif loaders and len(loaders) < len(report.loaders) and remarks[0].kind != "callable":
+                what = f"{what} in {where}"
+            parts = list(dict.fromkeys(printable(r.part) for r in remarks if r.part is not None))
+            if parts:
+                what = f"{what}: {listed(parts, 3)}"
+            names[what] = None
+        out.append((listed(names), why))
+    return out
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False,
+        break_on_hyphens=False, drop_whitespace=True,
+    )  # fmt: skip
