@@ -318,6 +318,10 @@ class Reader:
         except CoreError as e:
             raise self.error(e, place) from None
 
+    def joined(self, spans: Spans) -> bytes:
+        """The bytes of a message; of one that lies in several spans, as one that is merged."""
+        return b"".join([self.source.read(start, end - start) for start, end in spans])
+
     def text(self, field: Field, place: str) -> str:
         """The string in a field. Raises FormatError when it is not UTF-8 or too long."""
         data = self.bytes(field, place)

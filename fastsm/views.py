@@ -112,9 +112,7 @@ class TensorInfo(Record):
         self.dtype_number = message.get(2, 0) & 0xFFFFFFFF
         self.dtype = dtypes.name(self.dtype_number)
         self.dims = shape(message.get(3, {}))
-        self.shape = (
-            None if self.dims is None else tuple([None if d < 0 else d for d in self.dims])
-        )
+        self.shape = None if self.dims is None else tuple([None if d < 0 else d for d in self.dims])
         self.name: str = message.get(1, "")
         self.encoding = ""
         self.indices: str | None = None
@@ -125,9 +123,7 @@ class TensorInfo(Record):
             self.encoding = "name"
         elif 4 in message:
             self.encoding = "coo_sparse"
-            self.name, self.indices, self.dense_shape = [
-                message[4].get(n, "") for n in (1, 2, 3)
-            ]
+            self.name, self.indices, self.dense_shape = [message[4].get(n, "") for n in (1, 2, 3)]
         elif 5 in message:
             self.encoding = "composite_tensor"
             self._read_composite(message[5])
@@ -199,13 +195,18 @@ def shape(message: Message) -> tuple[int, ...] | None:
 class Default(Record):
     """The value that a signature gives an input that the caller leaves out."""
 
-    __slots__ = ("dtype", "shape")
+    __slots__ = ("dtype", "shape", "_reader", "_spans")
 
     def __init__(self, reader: Reader, spans: Spans, place: str) -> None:
+        self._reader, self._spans = reader, spans
         fields = reader.fields(spans, place)
         number = last(fields, 1, VARINT)
         self.dtype = dtypes.name(number.value & 0xFFFFFFFF if number else 0)
         self.shape = read_shape(reader, merged(fields, 2), place)
+
+    def encoded(self) -> bytes:
+        """The TensorProto, as it lies in the file."""
+        return self._reader.joined(self._spans)
 
 
 class Signature(Record):

@@ -14,6 +14,7 @@
 A commit stages everything, checks it, and publishes it by one rename or exchange. At
 every moment a reader finds the old model or the new one.
 """
+
 from __future__ import annotations
 
 import errno
@@ -61,9 +62,7 @@ class Committed:
 
     __slots__ = ("changed", "path", "plan", "warnings", "written")
 
-    def __init__(
-        self, plan: Plan, path: str, written: list[Change], warnings: list[str]
-    ) -> None:
+    def __init__(self, plan: Plan, path: str, written: list[Change], warnings: list[str]) -> None:
         self.plan = plan
         self.changed = bool(written)
         self.path = path
@@ -150,9 +149,7 @@ def _commit(
             writer.warnings.append("no locks here: let nobody else edit the model meanwhile")
         _check_unchanged(writer, lock)
         digests = not dry_run and (backup is not None or receipt is not None)
-        items = items_of(
-            plan, system, elsewhere=out is not None, digests=digests, dry_run=dry_run
-        )
+        items = items_of(plan, system, elsewhere=out is not None, digests=digests, dry_run=dry_run)
         shape = _shape(writer, items, out, link, check)
         writer.check_space(*shape.space())
         if not dry_run:

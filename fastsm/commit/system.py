@@ -2,6 +2,7 @@
 
 Tests pass an object of their own that fails, delays or forgets them.
 """
+
 from __future__ import annotations
 
 import errno

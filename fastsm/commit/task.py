@@ -1,4 +1,5 @@
 """Work beside the writing, in a thread of its own."""
+
 from __future__ import annotations
 
 import _thread

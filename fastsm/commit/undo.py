@@ -1,4 +1,5 @@
 """A backup put back: the old bytes, exactly, through the same commit."""
+
 from __future__ import annotations
 
 import os

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,17 +52,62 @@ def _read(archive: Any, name: str) -> Array:
     return array
 
 
-def fitting(call: Any, given: Mapping[str, Array], *, exact: bool = False) -> dict[str, Array]:
-    """Those of given arrays that a call takes, as its inputs ask for them.
+def array(path: str) -> Array:
+    """The one array of a file: numpy's ``.npy``."""
+    try:
+        with open(path, "rb") as file:
+            found: Array = np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as e:
+        raise Unfitting(f"is no npy file that numpy reads: {e}") from None
+    return found
+
+
+def examples(given: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Array]:
+    """Serialised tf.Examples.
 
     Args:
-        exact: Names are those of inputs, and all must be.
+        given: An input's name -> of each Example a feature's name -> its values. Integers make
+            an int64_list, floats (or both) a float_list, text a bytes_list.
+
+    Raises:
+        Unfitting: Values are of none of these kinds.
+    """
+    made = {}
+    for alias, several in given.items():
+        made[alias] = np.empty(len(several), dtype=object)
+        made[alias][:] = [_example(alias, features) for features in several]
+    return made
+
+
+def _example(alias: str, features: Mapping[str, Any]) -> bytes:
+    import tensorflow as tf
+
+    kinds: dict[type, str] = {int: "int64_list", float: "float_list", str: "bytes_list"}
+    example = tf.train.Example()
+    for name, values in features.items():
+        values = values if isinstance(values, list) else [values]
+        types = {type(value) for value in values}
+        if not types <= kinds.keys() or (str in types and len(types) > 1):
+            raise Unfitting(
+                f"the feature {name} of {alias} is to be a list of integers, of floats or of text"
+            )
+        feature = example.features.feature[name]
+        kind = kinds[float if float in types else next(iter(types), float)]
+        values = [v.encode() for v in values] if kind == "bytes_list" else values
+        try:
+            getattr(feature, kind).value.extend(values)
+        except (ValueError, TypeError) as e:
+            raise Unfitting(f"the feature {name} of {alias}: {e}") from None
+    data: bytes = example.SerializeToString(deterministic=True)
+    return data
+
+
+def fitting(call: Any, given: Mapping[str, Array]) -> dict[str, Array]:
+    """Those of given arrays that a call takes, as its inputs ask for them.
 
     Raises:
         Unfitting: One does not fit: its dtype, its shape.
     """
-    if exact and (unknown := [name for name in given if name not in call.inputs]):
-        raise Unfitting(f"there is no input {', '.join(sorted(unknown))}")
     found = {}
     for alias, spec in call.inputs.items():
         for name in (f"{call.key}/{alias}", alias):
@@ -88,7 +133,7 @@ def fitted(name: str, array: Array, dtype: str, shape: tuple[int | None, ...] | 
         raise Unfitting(
             f"{name} has shape {_shape(array.shape)}, and the model takes {_shape(shape)}"
         )
-    if dtype == "string":
+    if dtype == "string" and array.size:
         return _strings(name, array)
     try:
         wanted = numpy_dtype(dtype)
@@ -96,6 +141,8 @@ def fitted(name: str, array: Array, dtype: str, shape: tuple[int | None, ...] | 
         raise Unfitting(f"{name}: no array can be given of dtype {dtype}") from None
     if array.dtype == wanted:
         return array
+    if not array.size:  # lists of nothing have no dtype
+        return np.empty(array.shape, wanted)
     if array.dtype == np.dtype(f"V{wanted.itemsize}"):
         # How an npz holds dtypes that numpy has not by itself: as bytes without a name.
         return array.view(wanted)

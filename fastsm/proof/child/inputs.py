@@ -72,28 +72,41 @@ def sets_of(call: Any, want: Mapping[str, Any], opened: Any) -> Iterator[InputSe
             seed: Of what is made.
             inputs: A file of arrays, as `given.arrays` reads it. Inputs that it has are fed
                 with these; those that it lacks are made.
+            examples: An input's name -> features of Examples: see `given.examples`.
             requests: A signature's key -> what `_request` takes.
+            defaults: A signature's key -> an input's name -> a TensorProto, as base64: what is
+                fed where others are given and this one is not.
             made: False: nothing is made.
             first: True: only the first set, not each.
         opened: The `Opened` that has the call: ``path``, ``tags``.
     """
+    defaults = {}
+    if call.kind == "signature":
+        encoded = want.get("defaults", {}).get(call.key, {})
+        defaults = {alias: {"tensor": data} for alias, data in encoded.items()}
     try:
         fixed = given.fitting(call, given.arrays(want["inputs"])) if want.get("inputs") else {}
-    except given.Unfitting as e:
+        fixed.update(given.fitting(call, given.examples(want.get("examples", {}))))
+        if fixed or not want.get("made", True):
+            fixed = {**_values(call, defaults), **fixed}
+    except (given.Unfitting, ValueError) as e:
         yield InputSet("given", {}, None, InputError(str(e)))
         return
-    if fixed and fixed.keys() == call.inputs.keys():
+    if call.inputs and fixed.keys() == call.inputs.keys():
         yield _ran(call, "given", fixed)
         return
     n_sets = 0
     requests = want.get("requests", {}).get(call.key, ()) if call.kind == "signature" else ()
     for request in () if fixed else requests:
-        yield _request(call, request)
+        yield _request(call, request, defaults)
         n_sets += 1
     if not want.get("made", True):
-        if not n_sets:
-            lacking = ", ".join(sorted(call.inputs.keys() - fixed.keys()))
-            yield InputSet("given", fixed, None, InputError(f"no values for {lacking}"))
+        if lacking := sorted(call.inputs.keys() - fixed.keys()):
+            if not n_sets:
+                error = InputError(f"no values for {', '.join(lacking)}")
+                yield InputSet("given", fixed, None, error)
+        elif not n_sets:
+            yield _ran(call, "given", fixed)
         return
     maker = _Maker(call.inputs, fixed, want.get("seed", 0), opened)
     made: list[InputSet] = []
@@ -118,18 +131,24 @@ def _same(one: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
 # -- warm-up requests --
 
 
-def _request(call: Any, request: Mapping[str, Any]) -> InputSet:
+def _request(call: Any, request: Mapping[str, Any], defaults: Mapping[str, Any]) -> InputSet:
     """A request: ``name``, and ``inputs``: name -> {tensor: a TensorProto} or {strings: [...]},
     bytes as base64."""
     how = request["name"]
     try:
-        feed = {alias: _value(value) for alias, value in request["inputs"].items()}
-        feed = given.fitting(call, feed, exact=True)
-    except (given.Unfitting, ValueError, TypeError) as e:
+        if unknown := sorted(request["inputs"].keys() - call.inputs.keys()):
+            raise InputError(f"there is no input {', '.join(unknown)}")
+        feed = _values(call, {**defaults, **request["inputs"]})
+    except (InputError, given.Unfitting, ValueError, TypeError) as e:
         return InputSet(how, {}, None, InputError(str(e)))
     if lacking := sorted(call.inputs.keys() - feed.keys()):
         return InputSet(how, feed, None, InputError(f"no values for {', '.join(lacking)}"))
     return _ran(call, how, feed)
+
+
+def _values(call: Any, values: Mapping[str, Mapping[str, Any]]) -> dict[str, Array]:
+    """What was written as a request writes it, as a call takes it."""
+    return given.fitting(call, {alias: _value(value) for alias, value in values.items()})
 
 
 def _value(value: Mapping[str, Any]) -> Array:
