@@ -55,7 +55,7 @@ def examine(
         tables: Name -> n, and the digests of its ``keys`` and ``values``; or as variables.
         assets: Name -> ``file`` in the model, its sha256 and size (null: there is no such file).
         other: Ops of resources that nobody can look into.
-        placement: Where nodes ran.
+        placement: See `Placement.told`.
         kept: ``variables`` and ``tables`` -> the file with the arrays that ``values`` names; a
             table's are ``NAME/keys`` and ``NAME/values``.
         seconds: Spent in ``load``, ``state``, ``run``.
@@ -83,7 +83,7 @@ def examine(
                 for one in described["sets"]:
                     one["again"] = runs.again(model.calls[id], one)
         seconds["run"] = time.monotonic() - started
-        answer["placement"] = model.placement()._asdict()
+        answer["placement"] = model.placement.told()
     answer["seconds"] = seconds
     return answer
 

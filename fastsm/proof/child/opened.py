@@ -7,15 +7,18 @@ Composites are flattened alike everywhere: the parts of a sparse input ``x`` are
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import kernels
+from tensorflow.python.saved_model import loader_impl
 
 from . import arrays
 from .arrays import Array
@@ -96,11 +99,14 @@ class Opened(ABC):
         path: Its folder.
         tags: Of the meta graph.
         calls: id -> what can be run: ``signature:KEY``, and in v2 ``callable:NAME(SPECS)``.
+        placement: Where the nodes of calls have run.
     """
 
-    path: str
-    tags: list[str]
     calls: dict[str, Call]
+
+    def __init__(self, path: str, tags: list[str]) -> None:
+        self.path, self.tags = path, tags
+        self.placement = Placement(path, tags)
 
     def __enter__(self) -> Opened:
         return self
@@ -117,7 +123,8 @@ class Opened(ABC):
         """Its variables and their values, one after the other: none is held longer.
 
         By name of the node in the main graph; in v2 by the first path from the root that leads
-        to each, ``layers/0/kernel``, and then by each of ``paths`` that leads to one.
+        to each, ``layers/0/kernel``, and then by each of ``paths`` that leads to one. A variant is
+        what it serialises to.
         """
 
     @abstractmethod
@@ -132,29 +139,86 @@ class Opened(ABC):
     def other(self) -> list[str]:
         """Ops of resources that are neither variables nor tables: nobody can look into them."""
 
-    @abstractmethod
-    def placement(self) -> Placement:
-        """Where the nodes have run of all calls that ran so far."""
+
+class Placement:
+    """Where nodes have run."""
+
+    #: Why an op did not run on the GPU, the strongest reason last; "host": TensorFlow's choice.
+    REASONS = ("host", "pinned by the model", "no kernel there")
+
+    def __init__(self, path: str, tags: Sequence[str]) -> None:
+        self._model = path, tags
+        self._n_nodes: Counter[str] = Counter()
+        self._elsewhere: dict[str, str] = {}
+
+    def add(self, graphs: Iterable[Any]) -> None:
+        """Add what ran, a GraphDef a device."""
+        has_gpu = _has_gpu()
+        for graph in graphs:
+            for node in graph.node:
+                device = node.device.rpartition("device:")[2]
+                self._n_nodes[device] += 1
+                if has_gpu and device.startswith("CPU") and not node.op.startswith("_"):
+                    known = self._elsewhere.get(node.op, "host")
+                    self._elsewhere[node.op] = max(known, self._why(node), key=self.REASONS.index)
+
+    def told(self) -> dict[str, Any]:
+        """What is said of it.
+
+        Returns:
+            devices: ``CPU:0`` -> how many nodes.
+            elsewhere: Where there is a GPU: ops of which any node ran on the CPU -> one of
+                `REASONS`.
+        """
+        return {
+            "devices": dict(sorted(self._n_nodes.items())),
+            "elsewhere": dict(sorted(self._elsewhere.items())),
+        }
+
+    def _why(self, node: Any) -> str:
+        if not runs_on_gpu(node):
+            return "no kernel there"
+        pinned = any(f"/{node.name}".endswith(f"/{n}") for n in self._pinned.get(node.op, ()))
+        return "pinned by the model" if pinned else "host"
+
+    @functools.cached_property
+    def _pinned(self) -> dict[str, list[str]]:
+        """Op -> names of the nodes that the model has on a CPU; of bodies, within them."""
+        path, tags = self._model
+        graph = loader_impl.SavedModelLoader(path).get_meta_graph_def_from_tags(tags).graph_def
+        pinned: dict[str, list[str]] = {}
+        for body in (graph.node, *(f.node_def for f in graph.library.function)):
+            for node in body:
+                if "CPU" in node.device.upper():
+                    pinned.setdefault(node.op, []).append(node.name)
+        return pinned
 
 
-class Placement(NamedTuple):
-    """Where nodes have run.
+def runs_on_gpu(node: Any) -> bool:
+    """Whether TensorFlow has a kernel for a node there: one of "DEFAULT" is for any device."""
+    return any(
+        kernel.device_type in ("GPU", "DEFAULT")
+        and all(_allows(c, node) for c in kernel.constraint)
+        for kernel in _kernels(node.op)
+    )
 
-    Attributes:
-        devices: ``CPU:0`` -> how many nodes.
-        ops: device -> op -> how many nodes.
-    """
 
-    devices: dict[str, int]
-    ops: dict[str, dict[str, int]]
+@functools.cache
+def _kernels(op: str) -> Sequence[Any]:
+    found = kernels.get_registered_kernels_for_op(op).kernel
+    return tuple(found)
 
-    @classmethod
-    def of(cls, nodes: Counter[tuple[str, str]]) -> Placement:
-        """From (device, op) -> how many."""
-        ops: dict[str, dict[str, int]] = {}
-        for (device, op), n in sorted(nodes.items()):
-            ops.setdefault(device, {})[op] = n
-        return cls({device: sum(of.values()) for device, of in ops.items()}, ops)
+
+def _allows(constraint: Any, node: Any) -> bool:
+    """Whether a node's dtypes are among those that a kernel is for."""
+    attr = node.attr[constraint.name]
+    types = [attr.type] if attr.WhichOneof("value") == "type" else attr.list.type
+    return set(types) <= set(constraint.allowed_values.list.type)
+
+
+@functools.cache
+def _has_gpu() -> bool:
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def opened(path: str, loader: str, tags: Sequence[str]) -> Opened:
@@ -208,11 +272,6 @@ def unreadable(error: tf.errors.OpError) -> Unreadable:
 def shape_of(shape: Any) -> tuple[int | None, ...] | None:
     """A tf.TensorShape in plain numbers."""
     return None if shape.rank is None else tuple(shape.as_list())
-
-
-def device_name(device: str) -> str:
-    """``/job:localhost/replica:0/task:0/device:CPU:0`` as ``CPU:0``."""
-    return device.rpartition("device:")[2]
 
 
 def sorted_table(keys: Array, values: Array) -> Table:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,12 +21,10 @@ from .opened import (
     NOT_INITIALISED,
     Call,
     Opened,
-    Placement,
     Spec,
     Table,
     Unreadable,
     array_of,
-    device_name,
     roles,
     shape_of,
     sorted_table,
@@ -41,6 +38,9 @@ VARIABLES = {
     "VariableV2": "IsVariableInitialized",
     "Variable": "IsVariableInitialized",
 }
+#: Those whose output is a reference, which is read where it is fetched.
+REFERENCES = ("VariableV2", "Variable")
+
 #: Ops that hold a lookup table -> those that give all that is in it.
 TABLES = {
     "HashTable": "LookupTableExport",
@@ -68,14 +68,13 @@ class Session(Opened):
     meta_graph: meta_graph_pb2.MetaGraphDef
 
     def __init__(self, path: str, tags: list[str], meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
-        self.path, self.tags = path, tags
+        super().__init__(path, tags)
         self.meta_graph = meta_graph
         self.calls = {
             f"signature:{key}": self._call(key, signature)
             for key, signature in sorted(meta_graph.signature_def.items())
             if not key.startswith(INTERNAL)
         }
-        self._ran: Counter[tuple[str, str]] = Counter()
         self._seen: set[tuple[str, ...]] = set()
 
     @abstractmethod
@@ -128,7 +127,7 @@ class Session(Opened):
             return self.run(fetched, tensors)
         values, graphs = self.trace(fetched, tensors)
         self._seen.add(key)
-        self._ran.update(_placed(graphs))
+        self.placement.add(graphs)
         return values
 
     # -- state -------------------------------------------------------------------------
@@ -141,52 +140,72 @@ class Session(Opened):
         values = [self._added(i, node) for i, node in enumerate(nodes)]
         there = self.run({str(i): f"{_ADDED}/is/{i}:0" for i in range(len(nodes))}, {})
         for batch in _batches(nodes):
-            fetches = {}
+            fetches = {nodes[i].name: values[i] for i in batch if there[str(i)]}
+            found: dict[str, Array | Unreadable] = {}
+            if fetches:
+                try:
+                    found.update(self.run(fetches, {}))
+                except tf.errors.OpError as e:  # a variant that cannot be serialised, alone
+                    found = dict.fromkeys(fetches, unreadable(e))
             for i in batch:
-                if there[str(i)] and _dtype(nodes[i].attr["dtype"].type) not in HANDLES:
-                    fetches[nodes[i].name] = values[i]
-            arrays = self.run(fetches, {}) if fetches else {}
-            for i in batch:
-                name = nodes[i].name
-                why = _dtype(nodes[i].attr["dtype"].type) if there[str(i)] else NOT_INITIALISED
-                yield name, arrays.pop(name) if name in arrays else Unreadable(why)
+                yield nodes[i].name, found.pop(nodes[i].name, Unreadable(NOT_INITIALISED))
 
     def _added(self, i: int, node: Any) -> str:
         """Add what tells whether a variable is initialised, and give the tensor of its value."""
-        handle = f"{node.name}:0"
-        self.add(VARIABLES[node.op], f"{_ADDED}/is/{i}", handle)
-        if node.op != "VarHandleOp":
-            return handle  # a reference is read where it is fetched
-        self.add("ReadVariableOp", f"{_ADDED}/read/{i}", handle, dtype=node.attr["dtype"].type)
-        return f"{_ADDED}/read/{i}:0"
+        value = f"{node.name}:0"
+        self.add(VARIABLES[node.op], f"{_ADDED}/is/{i}", value)
+        if node.op in REFERENCES:
+            return value
+        dtype = node.attr["dtype"].type
+        self.add("ReadVariableOp", f"{_ADDED}/read/{i}", value, dtype=dtype)
+        value = f"{_ADDED}/read/{i}:0"
+        if _dtype(dtype) in HANDLES:
+            self.add("SerializeTensor", f"{_ADDED}/serialized/{i}", value)
+            value = f"{_ADDED}/serialized/{i}:0"
+        return value
 
     def tables(self) -> Iterator[tuple[str, Table | Unreadable]]:
-        nodes = [n for n in self._nodes() if n.op in TABLES]
-        for i, node in enumerate(nodes):
+        made = [(handle, node) for handle, node in self._made() if node.op in TABLES]
+        for i, (handle, node) in enumerate(made):
             types = {
                 "Tkeys": node.attr["key_dtype"].type,
                 "Tvalues": node.attr["value_dtype"].type,
             }
-            self.add(TABLES[node.op], f"{_ADDED}/table/{i}", f"{node.name}:0", **types)
-        for i, node in enumerate(nodes):
+            self.add(TABLES[node.op], f"{_ADDED}/table/{i}", handle, **types)
+        for i, (handle, _) in enumerate(made):
+            name = handle.rpartition(":")[0]
             fetches = {"keys": f"{_ADDED}/table/{i}:0", "values": f"{_ADDED}/table/{i}:1"}
             try:
-                yield node.name, sorted_table(**self.run(fetches, {}))
+                yield name, sorted_table(**self.run(fetches, {}))
             except tf.errors.OpError as e:
-                yield node.name, unreadable(e)
+                yield name, unreadable(e)
 
     def assets(self) -> dict[str, str]:
         return asset_files(self.path, self.meta_graph)
 
     def other(self) -> list[str]:
-        return sorted({n.op for n in self._nodes() if n.op not in TABLES and holds(n)})
+        return sorted({node.op for _, node in self._made() if node.op not in TABLES})
 
-    def placement(self) -> Placement:
-        return Placement.of(self._ran)
+    def _made(self) -> Iterator[tuple[str, Any]]:
+        """Resources of the main graph but variables: the handle, and the node that makes it."""
+        library = self.meta_graph.graph_def.library.function
+        functions = {f.signature.name: f.node_def for f in library}
+        for node in self._nodes():
+            made = maker([node], functions)
+            if made is not None:
+                types = list(node.attr["Tout"].list.type) or [tf.resource.as_datatype_enum]
+                if types.count(tf.resource.as_datatype_enum) == 1:
+                    yield f"{node.name}:{types.index(tf.resource.as_datatype_enum)}", made
 
     def _nodes(self) -> Iterator[Any]:
         return iter(self.meta_graph.graph_def.node)
 
+
+#: What calls a function.
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+
+#: Ops whose resource is gone when the run ends.
+_PASSING = ("TensorArrayV3", "StackV2")
 
 #: Nodes that are added to a graph lie below this name.
 _ADDED = "fastsm_examined"
@@ -299,14 +318,14 @@ def _dtype(enum: int) -> str:
 
 
 def _batches(nodes: Sequence[Any]) -> Iterator[list[int]]:
-    """Positions of variables that are read together."""
+    """Positions of variables that are read together; what is of unknown size alone."""
     batch: list[int] = []
     size = 0
     for i, node in enumerate(nodes):
         shape = tf.TensorShape(node.attr["shape"].shape)
         n = shape.num_elements()
         dtype = tf.as_dtype(node.attr["dtype"].type)
-        n_bytes = BATCH_BYTES if n is None or dtype == tf.string else n * dtype.size
+        n_bytes = BATCH_BYTES if n is None or not dtype.size else n * dtype.size
         if batch and size + n_bytes > BATCH_BYTES:
             yield batch
             batch, size = [], 0
@@ -321,27 +340,35 @@ def asset_files(path: str, meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str,
     return {tensor: os.fsdecode(file) for tensor, file in sorted(files.items())}
 
 
-def _placed(graphs: Sequence[Any]) -> Iterator[tuple[str, str]]:
-    """(device, op) of each node; device as ``CPU:0``."""
-    for graph in graphs:
-        for node in graph.node:
-            yield device_name(node.device), node.op
-
-
-def _op_def(name: str) -> Any:
-    return op_def_registry.get(name)
-
-
 def _argument(op: str) -> str:
     """What Python calls the op's one argument."""
-    return str(_op_def(op).input_arg[0].name)
+    return str(op_def_registry.get(op).input_arg[0].name)
 
 
 def holds(node: Any) -> bool:
-    """Whether a node makes a resource that is no variable: a handle comes out, and none goes in."""
-    op = _op_def(node.op)
-    if op is None or node.op in (*VARIABLES, "Placeholder"):
+    """Whether a node makes a resource that stays, and no variable: a handle comes out, none goes
+    in."""
+    op = op_def_registry.get(node.op)
+    if op is None or node.op in (*VARIABLES, *_PASSING, "Placeholder"):
         return False
+    if node.op in TABLES:
+        return True
     handle = tf.resource.as_datatype_enum
     makes = any(arg.type == handle for arg in op.output_arg)
     return makes and op.is_stateful and all(arg.type != handle for arg in op.input_arg)
+
+
+def maker(nodes: Iterable[Any], functions: Mapping[str, Sequence[Any]]) -> Any:
+    """The first of some nodes that makes a resource, or None; it may do so in a function.
+
+    Args:
+        functions: Name -> the nodes of its body.
+    """
+    for node in nodes:
+        if holds(node):
+            return node
+        if node.op in _CALLS and all(i.startswith("^") for i in node.input):
+            body = functions.get(node.attr["f"].func.name, ())
+            if (made := maker(body, functions)) is not None:
+                return made
+    return None

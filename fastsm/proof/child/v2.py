@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -23,18 +23,20 @@ from .opened import (
     NOT_INITIALISED,
     Call,
     Opened,
-    Placement,
     Spec,
     Table,
     Unreadable,
     array_of,
-    device_name,
     roles,
     shape_of,
     sorted_table,
     unreadable,
 )
-from .session import TABLES, asset_files, holds, tensors_of
+from .session import REFERENCES, TABLES, asset_files, holds, maker, tensors_of
+
+#: Between an optimizer's path and a slot's name in the path of a variable that it keeps for
+#: another, OPTIMIZER/.slots/SLOT/VARIABLE: slots are nobody's children.
+SLOTS = ".slots"
 
 #: What a function gives that returns no dict.
 OUTPUT = "output"
@@ -47,9 +49,8 @@ class Objects(Opened):
     """
 
     def __init__(self, path: str, tags: list[str], root: Any) -> None:
-        self.path, self.tags = path, tags
+        super().__init__(path, tags)
         self._root = root
-        self._ran: Counter[tuple[str, str]] = Counter()
         self._seen: set[str] = set()
         signatures = getattr(root, "signatures", {})
         calls = [
@@ -107,20 +108,25 @@ class Objects(Opened):
         finally:
             context.disable_run_metadata()
         self._seen.add(name)
-        self._ran.update(
-            (device_name(node.device), node.op)
-            for function_graph in graphs
-            for graph in function_graph.partition_graphs
-            for node in graph.node
-        )
+        self.placement.add(graph for ran in graphs for graph in ran.partition_graphs)
         return values
 
     # -- state -------------------------------------------------------------------------
 
     def variables(self, paths: Sequence[str] = ()) -> Iterator[tuple[str, Array | Unreadable]]:
+        named = {}
+        optimizers = []
         for name, found in self._objects():
             if isinstance(found, tf.Variable):
+                named[found._unique_id] = name
                 yield name, _value(found)
+            if _slots(found):
+                optimizers.append((name, found))
+        for name, optimizer in optimizers:
+            for of, slots in _slots(optimizer).items():
+                for slot, variable in sorted(slots.items()):
+                    if of in named and variable._unique_id not in named:
+                        yield f"{name}/{SLOTS}/{slot}/{named[of]}", _value(variable)
         for name in paths:
             found = self._at(name)
             if isinstance(found, tf.Variable):
@@ -129,8 +135,8 @@ class Objects(Opened):
     def tables(self) -> Iterator[tuple[str, Table | Unreadable]]:
         for name, found in self._objects():
             node = _created(found)
-            if node is not None and node.type in TABLES:
-                dtypes = node.get_attr("key_dtype"), node.get_attr("value_dtype")
+            if node is not None and node.op in TABLES:
+                dtypes = [tf.as_dtype(node.attr[a].type) for a in ("key_dtype", "value_dtype")]
                 yield name, _exported(found.resource_handle, *dtypes)
 
     def assets(self) -> dict[str, str]:
@@ -142,10 +148,7 @@ class Objects(Opened):
 
     def other(self) -> list[str]:
         nodes = (_created(found) for _, found in self._objects())
-        return sorted({n.type for n in nodes if n is not None and n.type not in TABLES})
-
-    def placement(self) -> Placement:
-        return Placement.of(self._ran)
+        return sorted({n.op for n in nodes if n is not None and n.op not in TABLES})
 
     def _objects(self) -> Iterator[tuple[str, Any]]:
         """Each object by the first of its shortest paths from the root."""
@@ -161,6 +164,11 @@ class Objects(Opened):
 
     def _at(self, path: str) -> Any:
         """The object there, or None."""
+        optimizer, is_slot, rest = path.partition(f"/{SLOTS}/")
+        if is_slot:
+            slot, _, of = rest.partition("/")
+            kept_for = getattr(self._at(of), "_unique_id", "")
+            return _slots(self._at(optimizer)).get(kept_for, {}).get(slot)
         found = self._root
         for name in path.split("/"):
             found = {_escaped(key): child for key, child in _children(found).items()}.get(name)
@@ -196,8 +204,21 @@ class Wrapped(Objects):
         return call._replace(inputs=inputs, run=run)
 
     def variables(self, paths: Sequence[str] = ()) -> Iterator[tuple[str, Array | Unreadable]]:
-        for variable in self._root.variables:
-            yield variable.name.rpartition(":")[0], _value(variable)
+        lifted = {variable.name.rpartition(":")[0]: variable for variable in self._root.variables}
+        for name, variable in lifted.items():
+            yield name, _value(variable)
+        # References are no objects here: the graph has them.
+        for op in self._root.graph.get_operations():
+            if op.type in REFERENCES and op.name not in lifted:
+                yield op.name, self._reference(op.outputs[0])
+
+    def _reference(self, ref: Any) -> Array | Unreadable:
+        with self._root.graph.as_default():
+            is_there = tf.raw_ops.IsVariableInitialized(ref=ref)
+            value = tf.raw_ops.Identity(input=ref)
+        if not self._root.prune([], [is_there])()[0]:
+            return Unreadable(NOT_INITIALISED)
+        return _array(self._root.prune([], [value])()[0])
 
     def tables(self) -> Iterator[tuple[str, Table | Unreadable]]:
         graph = self._root.graph
@@ -235,27 +256,37 @@ def _children(parent: Any) -> dict[str, Any]:
     return dict(sorted(children().items())) if children is not None else {}
 
 
+def _slots(found: Any) -> dict[str, dict[str, Any]]:
+    """Of an optimizer: a variable's id -> slot -> the variable that it keeps for it."""
+    slots = getattr(found, "_slots", None)
+    return slots if isinstance(slots, dict) else {}
+
+
 def _escaped(name: str) -> str:
     """As a part of a path; the way of checkpoints' keys."""
     return name.replace(".", "..").replace("/", ".S")
 
 
 def _value(variable: Any) -> Array | Unreadable:
-    if variable.dtype.name in HANDLES:
-        return Unreadable(variable.dtype.name)
     if not variable.is_initialized():
         return Unreadable(NOT_INITIALISED)
-    return _array(variable.read_value())
+    if variable.dtype not in (tf.variant, tf.resource):
+        return _array(variable.read_value())
+    try:
+        return _array(tf.io.serialize_tensor(variable.read_value()))
+    except tf.errors.OpError as e:
+        return unreadable(e)
 
 
 def _created(found: Any) -> Any:
-    """The operation that makes an object's resource, or None."""
+    """The node that makes an object's resource, or None; it may lie in a function of a function."""
     if not isinstance(found, resource.CapturableResource):
         return None
     for function in getattr(found._create_resource, "concrete_functions", ()):
-        for op in function.graph.get_operations():
-            if holds(op.node_def):
-                return op
+        graph = function.graph.as_graph_def()
+        made = maker(graph.node, {f.signature.name: f.node_def for f in graph.library.function})
+        if made is not None:
+            return made
     return None
 
 
