@@ -22,7 +22,7 @@ CALLS = {name for name in vars(System) if not name.startswith("_")}
 #: The calls between which a disk is never another.
 CHANGING = {
     "create", "write", "copy", "clone", "sync", "rename", "exchange", "link", "symlink",
-    "unlink", "make_folder", "remove_folder",
+    "unlink", "make_folder", "make_temporary", "remove_folder",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,12 +61,14 @@ class Scenario:
         backup: bool = False,
         back: bool = False,
         link: bool = False,
+        proved: bool = False,
     ) -> None:
         self.changes = changes
         self.out = out
         self.backup = backup
         self.back = back  # undo is what is tried; the edit itself is done before
         self.link = link
+        self.proved = proved
 
     def prepare(self, root: Path) -> None:
         for name, data in FILES.items():
@@ -100,7 +103,15 @@ class Scenario:
         if self.backup:
             options["backup"] = str(root / "backup")
             options["receipt"] = str(root / "receipt.json")
+        if self.proved:
+            options["prove"] = lambda folder: self.prove(root, Path(folder))
         return self.edit(root, **options)
+
+    def prove(self, root: Path, staged: Path) -> dict[str, Any]:
+        """What is shown before it is published: the new model whole, beside the old one."""
+        assert tree(staged) == self.new
+        assert tree(root / "model") == FILES
+        return {"equal": True}
 
     @property
     def new(self) -> Tree:
@@ -149,6 +160,10 @@ SCENARIOS = {
     "out": Scenario(SMALL, out="absent"),
     "out, empty": Scenario(WIDE, out="empty"),
     "out, linked": Scenario(SMALL, out="absent", link=True),
+    "proved file": Scenario({"assets/gone.txt": None}, proved=True),
+    "proved with backup": Scenario(SMALL, backup=True, proved=True),
+    "proved folder": Scenario(WIDE, proved=True),
+    "proved out": Scenario(WIDE, out="absent", proved=True),
     "undo": Scenario(SMALL, back=True),
     "undo of a folder": Scenario(WIDE, back=True),
 }

@@ -71,6 +71,7 @@ def test_a_receipt_says_what_was_done(folder: Path, receipt: Path) -> None:
                 "untouched": [[6, 5, len(OLD) - 6]],
             },
         ],
+        "parity": None,
         "warnings": ["take care", "no fingerprint"],
     }
 

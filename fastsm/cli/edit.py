@@ -14,6 +14,7 @@ from ..verbs.transaction import Edit
 from .editing import (
     EDIT_OPTIONS,
     PLACE_OPTIONS,
+    parity_asked,
     place_keywords,
     report,
     report_place,
@@ -43,7 +44,7 @@ def run(args: Arguments) -> int:
         edit.apply(edits)
         drops = any(done.drops for done in edit.done)
         if not drops and not where_to_write(args):
-            edit.dry_run = False
+            edit.dry_run, edit.parity = False, parity_asked(args)
     assert edit.result is not None
     if drops:
         return report_place(args, "edit", edit.result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from ..errors import UsageError
 from ..text import count, counted, printable, size
 from .progress import Progress
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..proof.report import ParityReport
     from ..verbs.transaction import EditResult
     from . import Arguments, Option
 
@@ -28,6 +30,15 @@ EDIT_OPTIONS: list[Option] = [
     (("--receipt",), {"metavar": "FILE", "help": "write down what changed, with digests"}),
     (("--no-sync",), {"action": "store_true", "help": "do not wait for the disk"}),
     (("--link",), {"action": "store_true", "help": "with --out: hard links where bytes stay"}),
+    (
+        ("--parity",),
+        {"action": "store_true", "help": "write only if TensorFlow makes the same of it"},
+    ),
+    (("--python",), {"metavar": "PY", "help": "with --parity: the interpreter that has it"}),
+    (
+        ("--device",),
+        {"metavar": "D", "help": "with --parity: cpu (default), gpu, gpu:N, or auto"},
+    ),
 ]
 
 PLACE_OPTIONS: list[Option] = [
@@ -50,9 +61,13 @@ def where_to_write(args: Arguments) -> bool:
 
 
 def place_keywords(args: Arguments) -> dict[str, Any]:
-    """`keywords` for such a verb; one that was not told where looks, and writes nothing."""
-    dry_run = args.dry_run or not where_to_write(args)
-    return {**keywords(args), "in_place": args.in_place, "dry_run": dry_run}
+    """`keywords` for such a verb; one that was not told where looks, writes nothing, and has
+    nothing to prove."""
+    told, found = where_to_write(args), keywords(args)
+    return {
+        **found, "in_place": args.in_place, "dry_run": args.dry_run or not told,
+        "parity": found["parity"] if told else False,
+    }  # fmt: skip
 
 
 def report_place(
@@ -84,8 +99,16 @@ def keywords(args: Arguments) -> dict[str, Any]:
     return {
         "out": args.out, "dry_run": args.dry_run, "backup": args.backup,
         "receipt": args.receipt, "sync": not args.no_sync, "link": args.link,
-        "progress": None if args.quiet or args.json else Progress(),
+        "progress": None if args.quiet or args.json else Progress(), "parity": parity_asked(args),
     }  # fmt: skip
+
+
+def parity_asked(args: Arguments) -> bool | dict[str, str]:
+    """Whether the edited model is to be proved, and with what."""
+    asked = {name: vars(args)[name] for name in ("python", "device") if vars(args)[name]}
+    if asked and not args.parity:
+        raise UsageError("", f"--{next(iter(asked))} goes with --parity")
+    return asked or args.parity
 
 
 def report(
@@ -147,10 +170,29 @@ def _lines(
             for e in result.untouched
         ))  # fmt: skip
     lines += below
+    if result.parity is not None:
+        lines += _parity_lines(result.parity, width)
     if out is not None and not dry_run:
         lines.append(f"  {'written to':<{width}} {printable(out, None)}")
     if args.dry_run:
         lines.append(NOT_TOLD if place and not (args.in_place or out) else "nothing written.")
+    return lines
+
+
+def _parity_lines(report: ParityReport, width: int) -> list[str]:
+    """What the edited model was held against, and what was not."""
+    from ..proof.gate import told
+    from ..proof.report import LOADERS
+
+    ran = [row.loaders for row in report.rows]
+    loaders = [
+        words for name, words in LOADERS.items()
+        if any(of[name]["verdict"] != "not compared" for of in ran if name in of)
+    ]  # fmt: skip
+    lines = [f"  {'parity':<{width}} {report.verdict} in {', '.join(loaders)}"]
+    for head, remarks in (("unstable", report.unstable), ("not compared", report.not_compared)):
+        if remarks:
+            lines.append(f"  {head:<{width}} {told(remarks)}")
     return lines
 
 

@@ -7,6 +7,7 @@
     write      a source onto the disk, read back
     files      shapes a and b: one file, or one file and fingerprint.pb, in place
     tree       shape c and --out: a whole folder, exchanged or new
+    shown      the edited model whole, to be proved before it is published
     single     one new file that is no part of a model
     record     the backup and the receipt
     undo       a backup put back
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ..source import Source
     from .items import Item
     from .record import Backup, Receipt
+    from .shown import Prove
     from .tree import Tree
 
 __all__ = ["Committed", "System", "commit"]
@@ -83,6 +85,7 @@ def commit(
     sync: bool = True,
     link: bool = False,
     check: Callable[[str, Source], object] | None = None,
+    prove: Prove | None = None,
     progress: Callable[[int, int], object] | None = None,
     system: System | None = None,
 ) -> Committed:
@@ -101,6 +104,9 @@ def commit(
         link: In ``out``, hard links instead of copies of the files that do not change.
         check: Called with each written file's name and staged bytes before anything is
             published; what it raises ends the commit.
+        prove: Called with a folder that holds the edited model whole, before it is published;
+            what it raises ends the commit, and what it returns goes into the receipt. Not
+            where nothing changes.
         progress: Called with (bytes done, bytes in all).
         system: The system calls, for tests.
 
@@ -119,7 +125,7 @@ def commit(
         raise UsageError(plan.path, "--link goes with --out")
     writer = Writer(plan, system or System(), sync, progress)
     try:
-        return _commit(writer, out, dry_run, backup, receipt, link, check)
+        return _commit(writer, out, dry_run, backup, receipt, link, check, prove)
     except BaseException as error:
         _fail(writer, error, plan.path if out is None else out, in_place=out is None)
 
@@ -132,6 +138,7 @@ def _commit(
     receipt: str | None,
     link: bool,
     check: Callable[[str, Source], object] | None,
+    prove: Prove | None,
 ) -> Committed:
     plan, system = writer.plan, writer.system
     for folder in (out, backup):
@@ -153,7 +160,13 @@ def _commit(
         shape = _shape(writer, items, out, link, check)
         writer.check_space(*shape.space())
         if not dry_run:
-            _carry_out(writer, lock, shape, *_records(writer, items, out, backup, receipt))
+            records = _records(writer, items, out, backup, receipt)
+            _carry_out(writer, lock, items, shape, prove, *records)
+        elif prove is not None and (out is not None or not all(i.stays() for i in items)):
+            from .shown import prove_dry
+
+            prove_dry(writer, items, prove)
+            _check_unchanged(writer, lock)
         written = sorted((item.change() for item in items if not item.stays()), key=_name)
         warnings = writer.warnings + warnings_of(items)
     finally:
@@ -197,20 +210,26 @@ def _records(
 def _carry_out(
     writer: Writer,
     lock: FolderLock,
+    items: list[Item],
     shape: Files | Tree,
+    prove: Prove | None,
     backup: Backup | None,
     receipt: Receipt | None,
 ) -> None:
-    """Stage, check and publish; after an error leave the old model or the new one."""
-    new = False
+    """Stage, check, prove and publish; after an error leave the old model or the new one."""
+    new, parity = False, None
     try:
         shape.clear()
         # The model first: what it holds is digested meanwhile.
         shape.stage()
+        if prove is not None:
+            from .shown import prove_staged
+
+            parity = prove_staged(writer, items, shape, prove)
         if backup is not None:
             backup.stage()
         if receipt is not None:
-            receipt.stage()
+            receipt.stage(parity)
         _check_unchanged(writer, lock)
         if backup is not None:
             backup.publish()

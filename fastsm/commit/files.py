@@ -58,6 +58,16 @@ class Files:
             os.path.isdir(os.path.dirname(os.path.join(folder, item.place))) for item in items
         )
 
+    @property
+    def changes(self) -> bool:
+        """Whether anything is to be published, once it is staged."""
+        return bool(self._steps)
+
+    @property
+    def staged(self) -> dict[str, str]:
+        """Where the new files are, by their names."""
+        return {item.name: path for item, path, _ in self._steps if path is not None}
+
     def space(self) -> tuple[str, int]:
         """The folder that must have room, and for how many bytes."""
         return self._folder, self._size()

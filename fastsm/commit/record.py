@@ -123,8 +123,12 @@ class Receipt:
         self._made = False
         self._out = out
 
-    def stage(self) -> None:
-        """Write it beside its place, so that a full disk is found before the edit."""
+    def stage(self, parity: dict[str, Any] | None) -> None:
+        """Write it beside its place, so that a full disk is found before the edit.
+
+        Args:
+            parity: What the proof of the edited model found; None without one.
+        """
         writer = self._writer
         writer.doing = f"writing the receipt {self._path}"
         files = [
@@ -137,6 +141,7 @@ class Receipt:
             "out": self._out,
             "changed": bool(files),
             "files": files,
+            "parity": parity,
             "warnings": writer.warnings + warnings_of(self._items),
         }
         try:

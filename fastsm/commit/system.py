@@ -138,6 +138,12 @@ class System:
     def make_folder(self, path: str, mode: int) -> None:
         os.mkdir(path, mode)
 
+    def make_temporary(self) -> str:
+        """A new folder in the system's place for temporary ones."""
+        import tempfile
+
+        return tempfile.mkdtemp(prefix="fastsm-")
+
     def remove_folder(self, path: str) -> None:
         os.rmdir(path)
 

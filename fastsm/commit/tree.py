@@ -36,7 +36,7 @@ _APART = {errno.EXDEV, errno.EBUSY}
 _NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
-class _Entry:
+class Entry:
     """A file that does not change.
 
     Attributes:
@@ -103,8 +103,13 @@ class Tree:
         self._staged: os.stat_result | None = None
         # (place, what it is; None: it is new), each after its parent.
         self._folders: list[tuple[str, os.stat_result | None]] = []
-        self._entries: list[_Entry] = []
+        self._entries: list[Entry] = []
         self._survey()
+
+    @property
+    def folder(self) -> str:
+        """Where the new folder is staged."""
+        return self._stage
 
     def space(self) -> tuple[str, int]:
         """The folder that must have room, and for how many bytes, not counting copies."""
@@ -221,13 +226,13 @@ class Tree:
         kept.update(rest, _above(rest))
         self._folders = [f for f in self._folders if f[0] in kept or "/" not in f[0]]
 
-    def _entry(self, path: str, place: str, st: os.stat_result) -> _Entry:
+    def _entry(self, path: str, place: str, st: os.stat_result) -> Entry:
         system = self._writer.system
         if stat.S_ISREG(st.st_mode):
-            return _Entry(path, place, st, None)
+            return Entry(path, place, st, None)
         if not stat.S_ISLNK(st.st_mode):
             if self._links:
-                return _Entry(path, place, st, None)
+                return Entry(path, place, st, None)
             raise RefusedError(
                 self._writer.plan.path,
                 f"{printable(place)} is a pipe, a socket or a device: not copied",
@@ -235,13 +240,13 @@ class Tree:
         text = system.readlink(path)
         real = system.realpath(path)
         if self._in_place or not os.path.exists(real):
-            return _Entry(path, place, st, text)
+            return Entry(path, place, st, text)
         if os.path.join(real, "").startswith(os.path.join(self._root, "")):
             # A link into the model stays one, into the new model.
             above = os.path.normpath(os.path.join(os.path.dirname(place), text)).split("/")[0]
             if os.path.isabs(text) or above == "..":
                 text = os.path.relpath(real, os.path.dirname(path))
-            return _Entry(path, place, st, text)
+            return Entry(path, place, st, text)
         st = system.stat(real)
         if not stat.S_ISREG(st.st_mode):
             raise RefusedError(
@@ -250,9 +255,9 @@ class Tree:
                 "and not a file",
                 hint="copy the model with cp -rL first, if that is meant to be part of it",
             )
-        return _Entry(real, place, st, None)
+        return Entry(real, place, st, None)
 
-    def _shares(self, entry: _Entry) -> bool:
+    def _shares(self, entry: Entry) -> bool:
         """Put an unchanged file in place without copying its bytes, if that can be done."""
         writer, system = self._writer, self._writer.system
         new = self._new(entry.place)
@@ -295,7 +300,7 @@ class Tree:
                 like=item.path, check=self._check, pipe=item.pipe,
             )  # fmt: skip
         elif not self._may_share(whole) or not self._shares(
-            _Entry(whole, item.place, self._writer.system.stat(whole), None)
+            Entry(whole, item.place, self._writer.system.stat(whole), None)
         ):
             self._writer.copy(whole, new, item.name)
 

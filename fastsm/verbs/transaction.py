@@ -11,7 +11,7 @@ from ..locate import entries
 from ..model import SavedModel
 from ..model import open as open_any
 from ..source import Reader, from_bytes
-from ..text import Record, one_line, shell
+from ..text import Record, did_you_mean, one_line, printable, shell
 from ..views import meta_graphs
 
 TYPE_CHECKING = False
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..edits.draft import Done
     from ..locate import Entry
     from ..plan import Change, Plan
+    from ..proof.report import ParityReport
     from ..views import MetaGraph
 
     Path = str | os.PathLike[str]
@@ -44,7 +45,14 @@ if TYPE_CHECKING:
         receipt: Path | None
         link: bool
         progress: Callable[[int, int], object] | None
+        parity: bool | Mapping[str, Any]
 
+
+#: What ``parity`` can say, for `fastsm.parity`.
+_PARITY = (
+    "device", "python", "loaders", "signatures", "inputs", "seed", "imports", "op_libraries",
+    "timeout",
+)  # fmt: skip
 
 #: How many names stand behind PATH in the commands that take edits back; options follow them.
 _NAMES = {
@@ -66,11 +74,13 @@ class EditResult(Record):
         edits: What was done, in order.
         path: Where the edited model is.
         undo: The command that takes it back, or None.
+        parity: How the edited model was held against the old one; None where that was not asked
+            for, or nothing is different.
     """
 
     __slots__ = (
-        "changed", "path", "before", "after", "edits", "changes", "warnings", "undo", "plan",
-        "_folder",
+        "changed", "path", "before", "after", "edits", "changes", "warnings", "undo", "parity",
+        "plan", "_folder",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +92,7 @@ class EditResult(Record):
         warnings: list[str],
         edits: list[Done],
         undo: str | None,
+        parity: ParityReport | None = None,
     ) -> None:
         self._folder = folder
         self.changed = bool(changes)
@@ -96,6 +107,7 @@ class EditResult(Record):
             self.after = {**self.after, **edit.after}
         self.edits = edits
         self.undo = undo
+        self.parity = parity
 
     @property
     def what(self) -> str:
@@ -138,6 +150,7 @@ class EditResult(Record):
             "untouched": [e.name for e in self.untouched],
             "warnings": [one_line(w) for w in self.warnings],
             "undo": self.undo,
+            "parity": None if self.parity is None else self.parity.to_dict(),
         }
 
 
@@ -158,15 +171,21 @@ class Edit:
         receipt: A file for what was done.
         link: With ``out``: hard links where bytes do not change.
         progress: Called with (bytes done, bytes in all).
+        parity: Before anything is written, hold what TensorFlow makes of the edited model against
+            what it makes of the old one: True, or options of `fastsm.parity`, as
+            ``{"device": "gpu", "python": "/opt/tf/bin/python"}``. A dry run does that, too.
 
     Attributes:
         done: What was done so far, in order.
-        dry_run: As it was given; may be changed until the block ends.
+        dry_run, parity: As they were given; may be changed until the block ends.
         result: What came of it, once the block has ended; None before.
 
     Raises:
-        RefusedError: Not a model to edit; or at the end: it changed meanwhile.
+        RefusedError: Not a model to edit; or at the end: it changed meanwhile, or ``parity``
+            found a difference.
         CommitError: At the end: the disk; says which model is there now.
+        UnsupportedError, BackendMissingError: At the end: ``parity`` could compare nothing, or
+            there is no TensorFlow.
         UsageError: At the end: a strip or a repair failed, and the block went on.
     """
 
@@ -182,15 +201,21 @@ class Edit:
         receipt: Path | None = None,
         link: bool = False,
         progress: Callable[[int, int], object] | None = None,
+        parity: bool | Mapping[str, Any] = False,
     ) -> None:
         if out is not None and in_place:
             raise UsageError(os.fspath(path), "out and in_place: one of them")
+        for name in () if isinstance(parity, bool) else parity:
+            if name not in _PARITY:
+                problem = f"parity has no {printable(str(name))!r}"
+                raise UsageError(os.fspath(path), problem, hint=did_you_mean(str(name), _PARITY))
         self._told = out is not None or in_place or dry_run
         self._options: Any = {
             "out": _text(out), "sync": sync, "backup": _text(backup),
             "receipt": _text(receipt), "link": link, "progress": progress,
         }  # fmt: skip
         self.dry_run = dry_run
+        self.parity = parity if isinstance(parity, bool) else dict(parity)
         self._progress = progress
         self._model = _open_model(path)
         self._draft = Draft(
@@ -435,16 +460,28 @@ class Edit:
     def _carry_out(self) -> None:
         draft, options = self._open, self._options
         plan = draft.finish()
+        edits = [{"verb": done.verb, **done.arguments} for done in self.done]
         if len(self.done) == 1:
             plan.verb, plan.arguments = self.done[0].verb, self.done[0].arguments
         else:
-            edits = [{"verb": done.verb, **done.arguments} for done in self.done]
             plan.verb, plan.arguments = "edit", {"edits": edits}
-        committed = commit(plan, check=self._check, dry_run=self.dry_run, **options)
         where = options["out"] or self._model.path
+        reports: list[ParityReport] = []
+
+        def prove(staged: str) -> dict[str, Any]:
+            from ..proof.gate import prove  # starts TensorFlow, in a process of its own
+
+            asked = {} if isinstance(self.parity, bool) else dict(self.parity)
+            reports.append(prove(self._model, staged, where, edits, asked))
+            return reports[0].to_dict()
+
+        committed = commit(
+            plan, check=self._check, prove=None if self.parity is False else prove,
+            dry_run=self.dry_run, **options,
+        )  # fmt: skip
         self.result = EditResult(
             where, self._model.folder, plan, committed.written, committed.warnings, self.done,
-            self._undo(where) if committed.changed else None,
+            self._undo(where) if committed.changed else None, reports[0] if reports else None,
         )  # fmt: skip
 
     def _undo(self, where: str) -> str | None:
