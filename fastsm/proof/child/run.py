@@ -48,5 +48,5 @@ def run(
             answer["failed"] = {**failed(one.error), "unfit": unfit}
         outputs = one.outputs or {}
         answer["handles"] = [name for name in here.outputs if one.outputs and name not in outputs]
-        answer["devices"] = model.placement().devices
+        answer["devices"] = model.placement.told()["devices"]
         return answer

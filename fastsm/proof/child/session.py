@@ -139,7 +139,7 @@ class Session(Opened):
         # All nodes are added at first: each session.run prepares the graph that has grown.
         values = [self._added(i, node) for i, node in enumerate(nodes)]
         there = self.run({str(i): f"{_ADDED}/is/{i}:0" for i in range(len(nodes))}, {})
-        for batch in _batches(nodes):
+        for batch in batches(nodes):
             fetches = {nodes[i].name: values[i] for i in batch if there[str(i)]}
             found: dict[str, Array | Unreadable] = {}
             if fetches:
@@ -317,7 +317,7 @@ def _dtype(enum: int) -> str:
         return "invalid"
 
 
-def _batches(nodes: Sequence[Any]) -> Iterator[list[int]]:
+def batches(nodes: Sequence[Any]) -> Iterator[list[int]]:
     """Positions of variables that are read together; what is of unknown size alone."""
     batch: list[int] = []
     size = 0
@@ -331,7 +331,8 @@ def _batches(nodes: Sequence[Any]) -> Iterator[list[int]]:
             batch, size = [], 0
         batch.append(i)
         size += n_bytes
-    yield batch
+    if batch:
+        yield batch
 
 
 def asset_files(path: str, meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, str]:

@@ -32,7 +32,7 @@ from .opened import (
     sorted_table,
     unreadable,
 )
-from .session import REFERENCES, TABLES, asset_files, holds, maker, tensors_of
+from .session import REFERENCES, TABLES, asset_files, batches, holds, maker, tensors_of
 
 #: Between an optimizer's path and a slot's name in the path of a variable that it keeps for
 #: another, OPTIMIZER/.slots/SLOT/VARIABLE: slots are nobody's children.
@@ -208,17 +208,21 @@ class Wrapped(Objects):
         for name, variable in lifted.items():
             yield name, _value(variable)
         # References are no objects here: the graph has them.
-        for op in self._root.graph.get_operations():
-            if op.type in REFERENCES and op.name not in lifted:
-                yield op.name, self._reference(op.outputs[0])
+        graph = self._root.graph
+        refs = [op for op in graph.get_operations() if op.type in REFERENCES]
+        refs = [op for op in refs if op.name not in lifted]
+        with graph.as_default():
+            flags = [tf.raw_ops.IsVariableInitialized(ref=op.outputs[0]) for op in refs]
+            values = [tf.raw_ops.Identity(input=op.outputs[0]) for op in refs]
+        there = self._fetched(flags)
+        for batch in batches([op.node_def for op in refs]):
+            found = iter(self._fetched([values[i] for i in batch if there[i]]))
+            for i in batch:
+                yield refs[i].name, next(found) if there[i] else Unreadable(NOT_INITIALISED)
 
-    def _reference(self, ref: Any) -> Array | Unreadable:
-        with self._root.graph.as_default():
-            is_there = tf.raw_ops.IsVariableInitialized(ref=ref)
-            value = tf.raw_ops.Identity(input=ref)
-        if not self._root.prune([], [is_there])()[0]:
-            return Unreadable(NOT_INITIALISED)
-        return _array(self._root.prune([], [value])()[0])
+    def _fetched(self, tensors: Sequence[Any]) -> list[Array]:
+        """The values of tensors of the graph."""
+        return [_array(value) for value in self._root.prune([], tensors)()] if tensors else []
 
     def tables(self) -> Iterator[tuple[str, Table | Unreadable]]:
         graph = self._root.graph
@@ -228,8 +232,7 @@ class Wrapped(Objects):
                 export = getattr(gen_lookup_ops, _python_name(TABLES[op.type]))
                 exported = export(op.outputs[0], *dtypes)
             try:
-                keys, values = self._root.prune([], list(exported))()
-                yield op.name, sorted_table(_array(keys), _array(values))
+                yield op.name, sorted_table(*self._fetched(list(exported)))
             except tf.errors.OpError as e:
                 yield op.name, unreadable(e)
 
