@@ -28,7 +28,10 @@ FIXED = {
     "TF_CUDNN_DETERMINISTIC": "1",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "PYTHONHASHSEED": "0",
-    "PYTHONUNBUFFERED": "1",
+    "PYTHONUNBUFFERED": "1",  # what is printed before an abort gets out
+    "PYTHONWARNINGS": "ignore",  # the caller's may be errors
+    "PYTHONOPTIMIZE": "",
+    "PYTHONINSPECT": "",
 }
 
 #: Meant for the interpreter that runs fastsm: another one may not start with them.
@@ -149,10 +152,11 @@ class Setting(Record):
         Args:
             about: `Worker.about`.
         """
+        device = " ".join([about["device"], *(f"({printable(g)})" for g in about["gpus"])])
         return ", ".join(
             [
                 f"TensorFlow {printable(about['tensorflow'])}",
-                about["device"],
+                device,
                 counted(self.threads, "thread"),
                 f"seed {self.seed}",
                 "oneDNN off",

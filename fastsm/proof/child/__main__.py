@@ -1,22 +1,19 @@
 """The child's door: ``python .../fastsm/proof/child``, with a pipe at each end.
 
-Any Python can read this file, so that one that is too old can say so.
+What it prints first is which Python this is. Any Python 3 can read this file.
 """
 
 import os
 import sys
 
-OLDEST = (3, 10)
-
 
 def main() -> None:
+    sys.stdout.write('{"python": "' + sys.version.split()[0] + '"}\n')
+    sys.stdout.flush()
     folder = os.path.dirname(os.path.abspath(__file__))
     # Run as a folder, it is the first place where modules are looked for; ours are called
     # inputs, compare and run, as others' may be.
     sys.path[:] = [p for p in sys.path if os.path.abspath(p) != folder]
-    if sys.version_info < OLDEST:
-        sys.stdout.write('{"old": "' + sys.version.split()[0] + '"}\n')
-        return
     from importlib import import_module, util
 
     place = os.path.join(folder, "__init__.py")

@@ -13,29 +13,33 @@ def about(visible: str | None = None) -> dict[str, Any]:
     """What TensorFlow was built with, and the GPUs that it sees.
 
     Args:
-        visible: Look again with this CUDA_VISIBLE_DEVICES; "" for all that there are.
+        visible: Look with this CUDA_VISIBLE_DEVICES, where "" stands for none set.
+
+    Returns:
+        built_with_cuda: Whether it can use CUDA at all.
+        gpus: The names of the GPUs that TensorFlow sees.
+        driver: How many GPUs the driver has and the error of its start, {"n", "error"}, or why
+            there is no driver.
     """
-    if visible is not None:
+    if visible:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
-        if not visible:
-            del os.environ["CUDA_VISIBLE_DEVICES"]
+    elif visible is not None:
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     gpus = tf.config.list_physical_devices("GPU")
-    details = [tf.config.experimental.get_device_details(g) for g in gpus]
-    build = tf.sysconfig.get_build_info()
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     return {
         "built_with_cuda": tf.test.is_built_with_cuda(),
-        "cuda": build.get("cuda_version"),
-        "gpus": [d.get("device_name", "GPU") for d in details],
+        "gpus": [d.get("device_name", gpu.name) for d, gpu in zip(details, gpus, strict=True)],
         "driver": _driver(),
     }
 
 
-def _driver() -> str | int:
-    """How many GPUs the driver has, or why it has none."""
+def _driver() -> dict[str, int] | str:
+    """What the CUDA driver says, whatever TensorFlow makes of it."""
     try:
         library = ctypes.CDLL("libcuda.so.1")
     except OSError as e:
         return str(e)
     n = ctypes.c_int()
-    code = library.cuInit(0) or library.cuDeviceGetCount(ctypes.byref(n))
-    return f"cuInit returns {code}" if code else n.value
+    error = library.cuInit(0) or library.cuDeviceGetCount(ctypes.byref(n))
+    return {"n": n.value, "error": error}

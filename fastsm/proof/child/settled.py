@@ -21,6 +21,8 @@ def settle(setting: dict[str, Any]) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(setting["threads"])
     tf.config.set_soft_device_placement(True)
     tf.config.experimental.enable_tensor_float_32_execution(False)
+    if not setting["gpu"]:
+        tf.config.set_visible_devices([], "GPU")  # CUDA_VISIBLE_DEVICES is for NVIDIA's alone
 
 
 def session_config() -> tf.compat.v1.ConfigProto:

@@ -4,7 +4,7 @@ Importing TensorFlow starts neither its runtime nor CUDA: both start with the fi
 the fork. So each job has a fresh session, an abort is the end of one job, and two models never
 lie in memory together. Nothing here may start them.
 
-The first line that comes in is the setting, each further one a job, ``{"job", "options"}``; one
+The first line that comes in is the setting, each further one a job, ``{"job", "options"}``. One
 line goes out for each: ``{"ready"}`` or ``{"failed"}`` for the setting, then ``{"value"}``,
 ``{"error"}`` or ``{"abort"}``. All of it is JSON.
 """
@@ -15,133 +15,170 @@ import gc
 import importlib
 import json
 import os
-import platform
 import select
 import shutil
 import signal
 import sys
 import tempfile
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from .jobs import JOBS
 
 #: So much of what a job prints is kept: an abort says why in its last lines.
 TAIL = 16 << 10
 
+#: What a job imported of these is imported here, too, so that the next one finds it there:
+#: loading a Keras model takes half a second for that. They start no runtime.
+SHARED = ("keras", "tensorflow", "tf_keras")
+
 _CHUNK = 1 << 20
 
 
 def serve() -> None:
     """Answer until the other end is closed."""
-    # What Python and TensorFlow print must not get into the answers.
-    answers = os.dup(1)
-    os.dup2(2, 1)
-    lines = _Lines(0)
-    setting = lines.next()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, forks would end without a status
+    pipe = _Pipe()
+    setting = pipe.next()
     if setting is None:
         return
     try:
         ready = _start(setting)
     except _Unusable as e:
-        _send(answers, json.dumps({"failed": e.args[0]}).encode())
+        pipe.send(json.dumps({"failed": e.args[0]}).encode())
         return
-    _send(answers, json.dumps({"ready": ready}).encode())
-    while (question := lines.next()) is not None:
-        _send(answers, _answer(question, setting, lines))
+    pipe.send(json.dumps({"ready": ready}).encode())
+    while (question := pipe.next()) is not None:
+        answer, imported = _answer(question, setting, pipe)
+        pipe.send(answer)
+        _import(imported)
     _leave(setting["folder"])
 
 
+# -- TensorFlow ------------------------------------------------------------------------
+
+
 class _Unusable(Exception):
-    """What is asked for cannot be imported: {step, name, type, text}."""
+    """What cannot be imported, {step, name, missing, type, text}."""
 
 
 def _start(setting: dict[str, Any]) -> dict[str, str]:
     """Import TensorFlow and what else the setting names; their versions."""
-    gc.disable()  # all of it stays; collecting now costs a tenth of the import
+    gc.disable()  # what is imported stays; to look through it takes a tenth of the time
     tf = _step("tensorflow", "tensorflow", importlib.import_module)
     for name in setting["imports"]:
         _step("import", name, importlib.import_module)
     for path in setting["op_libraries"]:
-        _step("op_library", path, tf.load_op_library)
-    gc.freeze()  # what all forks share is never looked at again
+        _step("op library", path, tf.load_op_library)
+    gc.freeze()  # and is shared with the forks as long as nobody touches it
     gc.enable()
-    return {
-        "tensorflow": tf.__version__,
-        "python": platform.python_version(),
-        "numpy": sys.modules["numpy"].__version__,
-    }
+    return {"tensorflow": tf.__version__, "numpy": sys.modules["numpy"].__version__}
 
 
-def _step(step: str, name: str, do: Any) -> Any:
+def _step(step: str, name: str, do: Callable[[str], Any]) -> Any:
     try:
         return do(name)
-    except Exception as e:
+    except BaseException as e:  # SystemExit, too
         missing = e.name if isinstance(e, ModuleNotFoundError) else None
-        found = {"step": step, "name": name, "missing": missing}
-        raise _Unusable({**found, "type": type(e).__name__, "text": str(e)}) from None
+        how = {"step": step, "name": name, "missing": missing}
+        raise _Unusable({**how, "type": type(e).__name__, "text": str(e)}) from None
 
 
-def _answer(question: dict[str, Any], setting: dict[str, Any], lines: _Lines) -> bytes:
-    """Do a job in a fork."""
+def _import(names: list[str]) -> None:
+    """Import what a job did, in its order."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception:
+            return  # the next job will tell, if it needs it
+
+
+# -- a job -----------------------------------------------------------------------------
+
+
+def _answer(
+    question: dict[str, Any], setting: dict[str, Any], pipe: _Pipe
+) -> tuple[bytes, list[str]]:
+    """Do a job in a fork: its answer, and what it imported."""
+    function = _function(question["job"])
     reads_answer, writes_answer = os.pipe()
     reads_prints, writes_prints = os.pipe()
     empty = tempfile.mkdtemp(prefix="job-", dir=setting["folder"])
-    function = _function(question["job"])
     with warnings.catch_warnings():
-        # From 3.12 on Python warns of threads: those that numpy may have wait for work.
+        # From 3.12 on Python warns of threads; those of numpy wait for work, and TensorFlow has
+        # none yet.
         warnings.simplefilter("ignore")
         pid = os.fork()
     if pid == 0:
-        _be_the_fork(function, question["options"], setting, empty, writes_answer, writes_prints)
+        pipe.close()
+        outputs = (writes_answer, writes_prints)
+        _be_the_fork(function, question["options"], setting, empty, *outputs)
     os.close(writes_answer)
     os.close(writes_prints)
-    answer, prints = _watch(reads_answer, reads_prints, lines, setting["folder"])
+    answer, prints = _watch(reads_answer, reads_prints, pipe, setting["folder"])
     _, status = os.waitpid(pid, 0)
     shutil.rmtree(empty, ignore_errors=True)
-    code = os.waitstatus_to_exitcode(status)
-    if answer and code == 0:
-        return answer
-    name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    imported, newline, answer = answer.partition(b"\n")
+    if newline and status == 0:
+        return answer, json.loads(imported)
     text = prints.decode(errors="replace")
-    return json.dumps({"abort": {"type": name, "text": text}}).encode()
+    how = {"type": ending(os.waitstatus_to_exitcode(status)), "text": text}
+    return json.dumps({"abort": how}).encode(), []
 
 
-def _function(job: str) -> Any:
-    """The function of a job, or the error of its module."""
+def ending(code: int) -> str:
+    """How a process ended: ``SIGABRT``, ``exit code 1``."""
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def _function(job: str) -> Callable[..., Any]:
+    """The function of a job; if its module cannot be imported, one that says so."""
     module, _, name = JOBS[job].partition(":")
     try:
-        return getattr(importlib.import_module(f".{module}", __package__), name)
+        function: Callable[..., Any] = getattr(
+            importlib.import_module(f".{module}", __package__), name
+        )
     except Exception as e:
-        return e
+        error = e
+
+        def function(**options: Any) -> NoReturn:
+            raise error
+
+    return function
 
 
 def _be_the_fork(
-    function: Any, options: dict[str, Any], setting: dict[str, Any], folder: str,
+    function: Callable[..., Any], options: dict[str, Any], setting: dict[str, Any], folder: str,
     answers: int, prints: int,
 ) -> None:  # fmt: skip
     """Answers into the pipe and ends the process, whatever happens."""
     code = 1
     try:
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(prints, 1)
         os.dup2(prints, 2)
         os.chdir(folder)
         _rather_this_one()
+        there = set(sys.modules)
         answer: dict[str, Any]
         try:
-            if isinstance(function, Exception):
-                raise function
             from .settled import settle  # it imports TensorFlow
 
             settle(setting)
             answer = {"value": function(**options)}
         except Exception as e:
             answer = {"error": {"type": type(e).__name__, "text": str(e)}}
+        new = [name for name in sys.modules if name not in there]
+        shared = [name for name in new if name.partition(".")[0] in SHARED]
         with os.fdopen(answers, "wb") as pipe:
+            pipe.write(json.dumps(shared).encode() + b"\n")
             pipe.write(json.dumps(answer).encode())
         code = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()  # into the pipe: it is what the abort says
     finally:
         os._exit(code)
 
@@ -155,47 +192,44 @@ def _rather_this_one() -> None:
         pass  # not Linux
 
 
-def _watch(answers: int, prints: int, lines: _Lines, folder: str) -> tuple[bytes, bytes]:
+def _watch(answers: int, prints: int, pipe: _Pipe, folder: str) -> tuple[bytes, bytes]:
     """All that a fork answers, and the last that it prints."""
     parts: list[bytes] = []
     tail = b""
-    open_ones = [answers, prints]
-    while answers in open_ones:
-        for fd in select.select([*open_ones, lines.fd], [], [])[0]:
-            if fd == lines.fd:
-                if not lines.more():
+    reading = [answers, prints, pipe.fd]
+    while answers in reading:
+        for fd in select.select(reading, [], [])[0]:
+            if fd == pipe.fd:
+                if not pipe.more():
                     _leave(folder)
-                continue
-            part = os.read(fd, _CHUNK)
-            if not part:
-                open_ones.remove(fd)
+            elif not (part := os.read(fd, _CHUNK)):
+                reading.remove(fd)
             elif fd == answers:
                 parts.append(part)
             else:
                 tail = (tail + part)[-TAIL:]
-    # What it printed last; but a process that it left behind may hold that pipe for ever.
-    while prints in open_ones and select.select([prints], [], [], 0)[0]:
-        part = os.read(prints, _CHUNK)
-        tail = (tail + part)[-TAIL:]
-        if not part:
+    # The rest of what it printed. A process that it left behind may hold that end for ever.
+    while prints in reading and select.select([prints], [], [], 0)[0]:
+        if not (part := os.read(prints, _CHUNK)):
             break
+        tail = (tail + part)[-TAIL:]
     os.close(answers)
     os.close(prints)
     return b"".join(parts), tail
 
 
-def _leave(folder: str) -> None:
-    """The other end is gone: nothing of ours stays, no file and no fork."""
-    shutil.rmtree(folder, ignore_errors=True)
-    os.killpg(0, signal.SIGKILL)
+# -- the other end ---------------------------------------------------------------------
 
 
-class _Lines:
-    """Lines of JSON from a pipe."""
+class _Pipe:
+    """Lines of JSON, from the other end and to it."""
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
+    def __init__(self) -> None:
+        self.fd = 0
         self._rest = b""
+        # What Python and TensorFlow print must not get among the answers.
+        self._out = os.dup(1)
+        os.dup2(2, 1)
 
     def more(self) -> bool:
         """Take what there is; False at the end."""
@@ -204,14 +238,23 @@ class _Lines:
         return bool(part)
 
     def next(self) -> Any:
-        """The next one, or None at the end."""
+        """The next line, or None at the end."""
         while b"\n" not in self._rest:
             if not self.more():
                 return None
         line, _, self._rest = self._rest.partition(b"\n")
         return json.loads(line)
 
+    def send(self, line: bytes) -> None:
+        with os.fdopen(os.dup(self._out), "wb") as out:
+            out.write(line + b"\n")
 
-def _send(fd: int, answer: bytes) -> None:
-    with os.fdopen(os.dup(fd), "wb") as pipe:
-        pipe.write(answer + b"\n")
+    def close(self) -> None:
+        """In a fork: the other end must see when this process is gone, whatever it does."""
+        os.close(self._out)
+
+
+def _leave(folder: str) -> None:
+    """The other end is gone: no file of it stays, and no process."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
