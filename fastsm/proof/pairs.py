@@ -18,12 +18,18 @@ NOT_ASKED = "not asked for"
 class Pair:
     """A meta graph of BEFORE, the one of AFTER, and what is called otherwise there."""
 
-    __slots__ = ("before", "after", "renamed", "assets")
+    __slots__ = ("before", "after", "renamed", "_assets")
 
     def __init__(
         self, before: MetaGraph, after: MetaGraph, renamed: Renamed, assets: dict[str, str]
     ) -> None:
-        self.before, self.after, self.renamed, self.assets = before, after, renamed, assets
+        self.before, self.after, self.renamed = before, after, renamed
+        self._assets = assets
+
+    def asset(self, file: str) -> str:
+        """The name in AFTER of a file of BEFORE's, ``assets/words.txt``."""
+        name = file.removeprefix("assets/")
+        return f"assets/{self._assets[name]}" if name in self._assets else file
 
 
 def pairs(

@@ -9,10 +9,13 @@ from ..model import SavedModel
 from ..model import open as open_any
 from ..text import did_you_mean, printable
 from ..views import as_tag_set
+from .calls import asked, compare_calls
 from .child.tolerances import TOLERANCES
+from .failures import Failed
 from .pairs import pairs
-from .passes import STATE, End, Pass
+from .passes import End, Pass
 from .report import LOADERS, ParityReport
+from .state import STATE, compare_state
 from .worker import Worker
 
 TYPE_CHECKING = False
@@ -155,10 +158,10 @@ def compare(
         workers.append(Worker(settings[1], timeout_s=timeout_s))
     try:
         ends = (End("BEFORE", before, workers[0]), End("AFTER", after, workers[-1]))
-        across = _describe(report, ends)
+        _describe(report, ends)
         for pair in found:
             for loader in loaders:
-                Pass(report, pair, loader, ends, across, made, wanted, progress).run()
+                _run(Pass(report, pair, loader, ends, made, wanted, progress))
     finally:
         for worker in workers:
             worker.close()
@@ -181,16 +184,39 @@ def _check_signatures(
             )
 
 
-def _describe(report: ParityReport, ends: tuple[End, End]) -> bool:
-    """Write down what runs the two; whether it is not the same."""
+def _describe(report: ParityReport, ends: tuple[End, End]) -> None:
+    """Write down what runs the two."""
     words = {}
     for end in ends:
         about = end.worker.about
         words[end.name.lower()] = end.worker.setting.fixed(about)
         if about.get("note") and about["note"] not in report.notes:
             report.notes.append(about["note"])
-    across = words["before"] != words["after"]
-    report.settings = {**words, "bit_for_bit": not across}
-    if across:
+    report.settings = {**words, "bit_for_bit": words["before"] == words["after"]}
+    if not report.settings["bit_for_bit"]:
         report.settings["tolerances"] = dict(TOLERANCES)
-    return across
+
+
+def _run(run: Pass) -> None:
+    """Load both models in one loader, run both, and write down what came of it."""
+    try:
+        run.say("BEFORE")
+        try:
+            before = run.examine(run.before)
+        except Failed as failed:
+            run.skip("load", "", f"BEFORE {failed.words()}")
+            return
+        run.placed(run.before, before)
+        run.say("AFTER")
+        try:
+            after = run.examine(run.after, asked(run, before))
+        except Failed as failed:
+            run.differ(run.row("load", "loading"), f"AFTER {failed.words()}", 0)
+            return
+        run.placed(run.after, after)
+        compare_calls(run, before, after)
+        compare_state(run, before, after)
+        run.measure()
+    finally:
+        run.before.clear()
+        run.after.clear()

@@ -160,3 +160,50 @@ def _shown(value: Any) -> str:
     """A value in words: of a float as few digits as tell it from all others."""
     text = repr(value) if isinstance(value, bytes) else str(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def compare_tables(before: str, after: str, names: list[list[str]]) -> list[dict[str, Any]]:
+    """How lookup tables differ, by their keys.
+
+    Args:
+        before, after: Files of `arrays`, with ``NAME/keys`` and ``NAME/values`` of each table.
+        names: Of each table its name in ``before`` and in ``after``.
+
+    Returns:
+        Of each ``lost``, ``new`` and ``changed`` where there are any: ``n`` keys that only BEFORE
+        has, that only AFTER has, that lead to another value; and of the first its ``key``, and
+        ``values`` in the two where these changed.
+    """
+    files = [arrays.load(file) for file in (before, after)]
+    out = []
+    for pair in names:
+        old, new = (
+            _entries(file[f"{name}/keys"], file[f"{name}/values"])
+            for file, name in zip(files, pair, strict=True)
+        )
+        found: dict[str, Any] = {}
+        for what, keys in (
+            ("lost", [key for key in old if key not in new]),
+            ("new", [key for key in new if key not in old]),
+            ("changed", [key for key in old if key in new and _id(old[key]) != _id(new[key])]),
+        ):
+            if keys:
+                key = keys[0]
+                found[what] = {"n": len(keys), "key": _shown(key)}
+                if what == "changed":
+                    found[what]["values"] = [_shown(table[key][()]) for table in (old, new)]
+        out.append(found)
+    return out
+
+
+def _entries(keys: Array, values: Array) -> dict[Any, Array]:
+    """Key -> value; a key of several elements as the list of them in words."""
+    simple = keys.ndim == 1 and keys.dtype.kind in "Obiu"
+    of = keys if simple else [str(key.tolist()) for key in keys]
+    return {key: values[i] for i, key in enumerate(of)}
+
+
+def _id(value: Any) -> Any:
+    """What is equal where every bit is."""
+    value = np.asarray(value)
+    return tuple(value.flat) if value.dtype.kind == "O" else value.tobytes()

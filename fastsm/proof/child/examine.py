@@ -42,7 +42,7 @@ def examine(
         only: Ids of the calls that are run; the others are described.
         twice: Each set is run again at the end, in the same session.
         state: Variables, tables and assets are described, as they are before anything runs.
-        paths: Further paths of objects whose variables are wanted, in v2.
+        paths: Of objects, in v2: which are the same as which by its first path.
         values: Names of ``variables`` and of ``tables`` that are kept as arrays, too.
         keep: A folder for the arrays; each job makes one of its own in it.
 
@@ -54,6 +54,7 @@ def examine(
         variables: Name -> its digest; ``{"unreadable": why}`` where there is no value.
         tables: Name -> n, and the digests of its ``keys`` and ``values``; or as variables.
         assets: Name -> ``file`` in the model, its sha256 and size (null: there is no such file).
+        same: Of ``paths`` those that lead to an object -> its first path.
         other: Ops of resources that nobody can look into.
         placement: See `Placement.told`.
         kept: ``variables`` and ``tables`` -> the file with the arrays that ``values`` names; a
@@ -199,7 +200,7 @@ def _state(
 ) -> Json:
     kept: dict[str, dict[str, Array]] = {"variables": {}, "tables": {}}
     variables: Json = {}
-    for name, value in model.variables(paths):
+    for name, value in model.variables():
         variables[name] = _digest(value)
         if name in values.get("variables", ()) and not isinstance(value, Unreadable):
             kept["variables"][name] = value
@@ -213,6 +214,7 @@ def _state(
         "tables": tables,
         "assets": {name: file_row(file, model.path) for name, file in model.assets().items()},
         "other": model.other(),
+        "same": model.first_paths(paths),
     }
     if values:
         answer["kept"] = {kind: os.path.join(keep, kind) for kind in kept}

@@ -6,4 +6,5 @@ JOBS = {
     "about": "about:about",
     "examine": "examine:examine",
     "compare": "compare:compare",
+    "compare_tables": "compare:compare_tables",
 }

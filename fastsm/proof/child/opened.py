@@ -119,13 +119,16 @@ class Opened(ABC):
         """Let go of what it holds."""
 
     @abstractmethod
-    def variables(self, paths: Sequence[str] = ()) -> Iterator[tuple[str, Array | Unreadable]]:
+    def variables(self) -> Iterator[tuple[str, Array | Unreadable]]:
         """Its variables and their values, one after the other: none is held longer.
 
         By name of the node in the main graph; in v2 by the first path from the root that leads
-        to each, ``layers/0/kernel``, and then by each of ``paths`` that leads to one. A variant is
-        what it serialises to.
+        to each, ``layers/0/kernel``. A variant is what it serialises to.
         """
+
+    def first_paths(self, paths: Sequence[str]) -> dict[str, str]:
+        """Those of some paths from the root that lead to an object -> the first that does."""
+        return {}
 
     @abstractmethod
     def tables(self) -> Iterator[tuple[str, Table | Unreadable]]:

@@ -132,7 +132,7 @@ class Session(Opened):
 
     # -- state -------------------------------------------------------------------------
 
-    def variables(self, paths: Sequence[str] = ()) -> Iterator[tuple[str, Array | Unreadable]]:
+    def variables(self) -> Iterator[tuple[str, Array | Unreadable]]:
         nodes = [n for n in self._nodes() if n.op in VARIABLES]
         if not nodes:
             return

@@ -113,7 +113,7 @@ class Objects(Opened):
 
     # -- state -------------------------------------------------------------------------
 
-    def variables(self, paths: Sequence[str] = ()) -> Iterator[tuple[str, Array | Unreadable]]:
+    def variables(self) -> Iterator[tuple[str, Array | Unreadable]]:
         named = {}
         optimizers = []
         for name, found in self._objects():
@@ -127,10 +127,12 @@ class Objects(Opened):
                 for slot, variable in sorted(slots.items()):
                     if of in named and variable._unique_id not in named:
                         yield f"{name}/{SLOTS}/{slot}/{named[of]}", _value(variable)
-        for name in paths:
-            found = self._at(name)
-            if isinstance(found, tf.Variable):
-                yield name, _value(found)
+
+    def first_paths(self, paths: Sequence[str]) -> dict[str, str]:
+        objects = list(self._objects()) if paths else []
+        first = {id(found): path for path, found in objects}
+        at = ((path, id(self._at(path))) for path in paths)
+        return {path: first[found] for path, found in at if found in first}
 
     def tables(self) -> Iterator[tuple[str, Table | Unreadable]]:
         for name, found in self._objects():
@@ -203,7 +205,7 @@ class Wrapped(Objects):
         }
         return call._replace(inputs=inputs, run=run)
 
-    def variables(self, paths: Sequence[str] = ()) -> Iterator[tuple[str, Array | Unreadable]]:
+    def variables(self) -> Iterator[tuple[str, Array | Unreadable]]:
         lifted = {variable.name.rpartition(":")[0]: variable for variable in self._root.variables}
         for name, variable in lifted.items():
             yield name, _value(variable)
@@ -223,6 +225,9 @@ class Wrapped(Objects):
     def _fetched(self, tensors: Sequence[Any]) -> list[Array]:
         """The values of tensors of the graph."""
         return [_array(value) for value in self._root.prune([], tensors)()] if tensors else []
+
+    def first_paths(self, paths: Sequence[str]) -> dict[str, str]:
+        return {}  # names of nodes: each has one
 
     def tables(self) -> Iterator[tuple[str, Table | Unreadable]]:
         graph = self._root.graph
