@@ -151,7 +151,7 @@ def _table(report: ParityReport) -> list[str]:
                 continue
             title = row.title
             if len(title) > room:  # a long name has a line of its own
-                out.append(indent + title)
+                out += wrapped(title, indent, indent + "    ")
                 title = ""
             parts = [f"{c:<{w}}" for c, w in zip(cells[id(row)], widths, strict=True)]
             line = "   ".join([f"{title:<{width}}", *parts, ends[id(row)]])
@@ -235,9 +235,9 @@ def _remark(
             total = max(c["inputs"] for c in row.loaders.values())
             notes += [f"{n} of {total} inputs"] if total > 1 else []
         text = f"{why}   ({'; '.join(notes)})" if notes else why
-        out += _wrapped(f"{name}   {text}" if name else text, indent, indent + "    ")
+        out += wrapped(f"{name}   {text}" if name else text, indent, indent + "    ")
         for line in more:
-            out += _wrapped(line, indent + "  ", indent + "    ")
+            out += wrapped(line, indent + "  ", indent + "    ")
     return out
 
 
@@ -245,24 +245,24 @@ def _below(report: ParityReport) -> list[str]:
     """Notes, what ran it, what was not compared, and the verdict."""
     out = []
     for note in report.notes:
-        out += _wrapped(f"note: {note}", "", "  ")
+        out += wrapped(f"note: {note}", "", "  ")
     settings = report.settings
     if settings.get("bit_for_bit"):
-        out += _wrapped(f"bit for bit: {settings['before']}", "", "  ")
+        out += wrapped(f"bit for bit: {settings['before']}", "", "  ")
     elif settings:
-        out += _wrapped(f"within tolerances: BEFORE {settings['before']}", "", "  ")
-        out += _wrapped(f"AFTER {settings['after']}", "  ", "  ")
-    skipped = _not_compared(report)
+        out += wrapped(f"within tolerances: BEFORE {settings['before']}", "", "  ")
+        out += wrapped(f"AFTER {settings['after']}", "  ", "  ")
+    skipped = not_compared(report)
     verdict = f"parity: {_verdict(report)}"
     if not skipped:
-        return [*out, *_wrapped(verdict, "", "  ")]
+        return [*out, *wrapped(verdict, "", "  ")]
     line = f"{verdict}.  not compared: {', '.join(f'{what} ({why})' for what, why in skipped)}"
     if len(line) <= WIDTH:
         return [*out, line]
     out.append("not compared")
     for what, why in skipped:
-        out += _wrapped(f"{what}: {why}", "  ", "    ")
-    return [*out, *_wrapped(verdict, "", "  ")]
+        out += wrapped(f"{what}: {why}", "  ", "    ")
+    return [*out, *wrapped(verdict, "", "  ")]
 
 
 def _verdict(report: ParityReport) -> str:
@@ -279,34 +279,38 @@ def _verdict(report: ParityReport) -> str:
     return words
 
 
-def _not_compared(report: ParityReport) -> list[tuple[str, str]]:
-    """(what, why): things that were not compared for one reason are named together."""
-    reasons: dict[str, dict[tuple[str, str], list[Remark]]] = {}
+def not_compared(report: ParityReport) -> list[tuple[str, str]]:
+    """(what, why) of what was not compared: of one kind and for one reason named together."""
     several = _heads(report)
+    compared = {row.name.partition("(")[0] for row in report.rows if row.kind == "callable"}
+    groups: dict[tuple[str, str], dict[str, list[Remark]]] = {}
     for remark in report.not_compared:
         why = remark.why if remark.input is None else f"{remark.why}; input {remark.input}"
-        what = "" if remark.kind == "load" else subject(remark, several=several)
-        key = (f"{tag_set(remark.meta_graph)} " if several else "", what)
-        reasons.setdefault(why, {}).setdefault(key, []).append(remark)
-    out = []
-    for why, subjects in reasons.items():
-        names: dict[str, None] = {}
-        for (tags, what), remarks in subjects.items():
-            loaders = dict.fromkeys(r.loader for r in remarks if r.loader is not None)
-            where = ", ".join(LOADERS[n] for n in loaders)
-            if remarks[0].kind == "load":
-                what = tags + where
-            elif loaders and len(loaders) < len(report.loaders) and remarks[0].kind != "callable":
-                what = f"{what} in {where}"
-            parts = list(dict.fromkeys(printable(r.part) for r in remarks if r.part is not None))
-            if parts:
-                what = f"{what}: {listed(parts, 3)}"
-            names[what] = None
-        out.append((listed(names), why))
-    return out
+        name = subject(remark, several=several)
+        if remark.kind == "callable" and remark.name.partition("(")[0] not in compared:
+            name = name.partition("(")[0]  # all that it is made for
+        groups.setdefault((why, remark.kind), {}).setdefault(name, []).append(remark)
+    return [
+        (listed(_subject(report, name, remarks) for name, remarks in subjects.items()), why)
+        for (why, _), subjects in groups.items()
+    ]
 
 
-def _wrapped(text: str, first: str, rest: str) -> list[str]:
+def _subject(report: ParityReport, name: str, remarks: list[Remark]) -> str:
+    """A name, the loaders where not all of them are meant, and of parts the first."""
+    kind = remarks[0].kind
+    loaders = dict.fromkeys(r.loader for r in remarks if r.loader is not None)
+    where = ", ".join(LOADERS[loader] for loader in loaders)
+    if kind == "load":
+        return f"{name} {where}".strip()
+    if loaders and len(loaders) < len(report.loaders) and kind != "callable":
+        name += f" in {where}"
+    parts = dict.fromkeys(r.part for r in remarks if r.part is not None)
+    return f"{name}: {listed(parts, 3)}" if parts else name
+
+
+def wrapped(text: str, first: str, rest: str) -> list[str]:
+    """A text in lines of a screen; ``first`` and ``rest`` stand before them."""
     import textwrap
 
     return textwrap.wrap(

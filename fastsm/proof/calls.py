@@ -232,7 +232,7 @@ def _compare_sets(run: Pass, held: _Held) -> None:
         return
     if len(held.other) != len(held.ran):
         if held.same_inputs:
-            run.differ(row, f"AFTER: {held.after.get('died') or 'it did not run'}")
+            run.differ(row, f"AFTER: {held.after.get('died') or 'does not run it'}")
         return
     for i, (ours, theirs) in enumerate(zip(held.ran, held.other, strict=True)):
         if not theirs["failed"]:

@@ -144,6 +144,8 @@ def compare(
     progress: Callable[[str], object] | None,
 ) -> ParityReport:
     """`parity`, of opened models and two settings: BEFORE's and AFTER's."""
+    from .requests import want
+
     report = ParityReport(before.path, after.path, loaders)
     found = pairs(report, before, after, mapping, tags)
     report.meta_graphs = [
@@ -152,7 +154,8 @@ def compare(
     ]
     wanted = None if signatures is None else list(dict.fromkeys(signatures))
     _check_signatures(before, [pair.before for pair in found], wanted)
-    made = {"seed": settings[0].seed, "inputs": inputs}
+    made, notes = want(before, seed=settings[0].seed, inputs=inputs)
+    report.notes += notes
     workers = [Worker(settings[0], timeout_s=timeout_s)]
     if settings[1] != settings[0]:
         workers.append(Worker(settings[1], timeout_s=timeout_s))
@@ -204,14 +207,14 @@ def _run(run: Pass) -> None:
         try:
             before = run.examine(run.before)
         except Failed as failed:
-            run.skip("load", "", f"BEFORE {failed.words()}")
+            run.skip("load", "", f"BEFORE: {failed.words()}")
             return
         run.placed(run.before, before)
         run.say("AFTER")
         try:
             after = run.examine(run.after, asked(run, before))
         except Failed as failed:
-            run.differ(run.row("load", "loading"), f"AFTER {failed.words()}", 0)
+            run.differ(run.row("load", "loading"), f"AFTER: {failed.words()}", 0)
             return
         run.placed(run.after, after)
         compare_calls(run, before, after)

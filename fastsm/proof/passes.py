@@ -234,9 +234,9 @@ class Pass:
             return
         if not any(name.startswith("GPU") for name in placement["devices"]):
             self.note(f"{LOADERS[self.loader]}: nothing of {end.name} ran on {device}")
-        for name, ops in placement["ops"].items():
-            if not name.startswith("GPU"):
-                self.note(f"not on {device} but on {name}: {listed(ops)}")
+        for why in dict.fromkeys(placement["elsewhere"].values()):
+            ops = [op for op, reason in placement["elsewhere"].items() if reason == why]
+            self.note(f"not on {device}: {listed(ops)} ({why})")
 
     def note(self, note: str) -> None:
         """Add what else the user should know, once."""

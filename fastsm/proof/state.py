@@ -22,7 +22,7 @@ def compare_state(run: Pass, before: Answer, after: Answer) -> None:
             run.skip(kind, kind, f"BEFORE: {before['died']}")
         return
     if "died" in after:
-        run.differ(run.row("load", "loading"), f"AFTER: its state: {after['died']}", 0)
+        run.differ(run.row("load", "loading"), f"AFTER: {after['died']}, when its state is read", 0)
         return
     pairs = {kind: _pairs(run, kind, before, after) for kind in STATE}
     again = other = None

@@ -114,22 +114,12 @@ class Objects(Opened):
     # -- state -------------------------------------------------------------------------
 
     def variables(self) -> Iterator[tuple[str, Array | Unreadable]]:
-        named = {}
-        optimizers = []
-        for name, found in self._objects():
+        for name, found in self._named():
             if isinstance(found, tf.Variable):
-                named[found._unique_id] = name
                 yield name, _value(found)
-            if _slots(found):
-                optimizers.append((name, found))
-        for name, optimizer in optimizers:
-            for of, slots in _slots(optimizer).items():
-                for slot, variable in sorted(slots.items()):
-                    if of in named and variable._unique_id not in named:
-                        yield f"{name}/{SLOTS}/{slot}/{named[of]}", _value(variable)
 
     def first_paths(self, paths: Sequence[str]) -> dict[str, str]:
-        objects = list(self._objects()) if paths else []
+        objects = list(self._named()) if paths else []
         first = {id(found): path for path, found in objects}
         at = ((path, id(self._at(path))) for path in paths)
         return {path: first[found] for path, found in at if found in first}
@@ -151,6 +141,22 @@ class Objects(Opened):
     def other(self) -> list[str]:
         nodes = (_created(found) for _, found in self._objects())
         return sorted({n.op for n in nodes if n is not None and n.op not in TABLES})
+
+    def _named(self) -> Iterator[tuple[str, Any]]:
+        """Each object, and what optimizers keep for variables and no path leads to."""
+        named = {}
+        optimizers = []
+        for name, found in self._objects():
+            yield name, found
+            if isinstance(found, tf.Variable):
+                named[found._unique_id] = name
+            if _slots(found):
+                optimizers.append((name, found))
+        for name, optimizer in optimizers:
+            for of, slots in _slots(optimizer).items():
+                for slot, variable in sorted(slots.items()):
+                    if of in named and variable._unique_id not in named:
+                        yield f"{name}/{SLOTS}/{slot}/{named[of]}", variable
 
     def _objects(self) -> Iterator[tuple[str, Any]]:
         """Each object by the first of its shortest paths from the root."""
