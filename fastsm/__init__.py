@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .model import open as open
     from .proof.parity import parity as parity
     from .proof.report import ParityReport as ParityReport
+    from .proof.run import run as run
     from .verbs.assets import rename_asset as rename_asset
     from .verbs.assets import replace_asset as replace_asset
     from .verbs.clear_devices import clear_devices as clear_devices
@@ -60,7 +61,7 @@ _HOMES = {
     "retag": "verbs.retag", "dedupe": "verbs.dedupe", "undo": "verbs.undo",
     "rename_asset": "verbs.assets", "replace_asset": "verbs.assets",
     "export_weights": "export", "ExportResult": "export",
-    "parity": "proof.parity", "ParityReport": "proof.report",
+    "run": "proof.run", "parity": "proof.parity", "ParityReport": "proof.report",
     "repair": "verbs.repair", "clear_devices": "verbs.clear_devices",
     "strip_training_graph": "verbs.strip",
     **dict.fromkeys(("remove_meta_graph", "extract_meta_graph"), "verbs.meta_graphs"),

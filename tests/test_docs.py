@@ -134,7 +134,7 @@ def test_docstrings(name: str, examples: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["open", "verify", "retag", "rename_input", "rename_output", "rename_asset", "replace_asset",
-     "dedupe", "repair", "strip_training_graph", "export_weights", "undo"],
+     "dedupe", "repair", "strip_training_graph", "export_weights", "undo", "run"],
 )
 def test_public_verbs_have_an_example(name: str) -> None:
     verb = getattr(fastsm, name)

@@ -29,6 +29,7 @@ GROUPS = {
     },
     "prove": {
         "parity": "whether two models are the same model, by what TensorFlow makes of them",
+        "run": "run a signature with TensorFlow, and print what it returns",
     },
     "edit": {
         "retag": "change the tag set by which loaders find a meta graph",

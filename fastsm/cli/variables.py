@@ -11,6 +11,7 @@ from ..bundle.objects import SUFFIX, fits
 from ..errors import AmbiguousError, FormatError, MissingError, UnsupportedError, UsageError
 from ..model import open as open_any
 from ..text import count, counted, one_line, printable, size
+from .values import EDGE, MAX_VALUES, WIDTH, as_text, plain_values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,24 +37,13 @@ OPTIONS: list[Option] = [
     (("--keys",), {"action": "store_true", "help": "list by keys, whole, instead of names"}),
 ]
 
-#: More values than this are not printed as JSON.
-MAX_VALUES = 10_000
-
 #: Statistics of more bytes than this take longer than a person wants to wait.
 MAX_STATISTICS = 1 << 30
 
 #: Strings of more bytes than this are not read; there may be as many of them.
 MAX_OBJECTS = 1 << 24
 
-#: So many values at each end of a dimension are printed, where not all are.
-_EDGE = 3
-
 _NOT_SHOWN = "(values not shown: {})"
-
-#: A string among the values is cut here.
-_MAX_STRING = 60
-
-_WIDTH = 80
 
 #: What a group is, where its name does not tell.
 MEANINGS = {
@@ -248,8 +238,8 @@ def _ends(shape: tuple[int, ...]) -> list[list[int]] | None:
     n = n_ends = 1
     ends = []
     for dim in shape:
-        some = dim <= 2 * _EDGE
-        ends.append(list(range(dim)) if some else [*range(_EDGE + 1), *range(dim - _EDGE, dim)])
+        some = dim <= 2 * EDGE
+        ends.append(list(range(dim)) if some else [*range(EDGE + 1), *range(dim - EDGE, dim)])
         n *= dim
         n_ends *= len(ends[-1])
     if n <= MAX_VALUES:
@@ -351,48 +341,6 @@ def _comparable(array: Array) -> Array:
     return array if array.dtype.kind in "iu" or array.itemsize > 2 else array.astype(np.float32)
 
 
-def plain_values(array: Array) -> Any:
-    """Nested lists, as JSON holds them: strings as text, complex numbers as two."""
-    if array.dtype == object:
-        return _nested(array.tolist(), lambda v: v.decode("utf-8", "backslashreplace"))
-    if array.dtype.kind == "c":
-        return _nested(array.tolist(), lambda v: [v.real, v.imag])
-    return _of_numpy(array).tolist()
-
-
-def _of_numpy(array: Array) -> Array:
-    """Values of a dtype of ml_dtypes as those of numpy's own, which print as they should."""
-    if array.dtype.kind != "V":
-        return array
-    return array.astype(int if "int" in array.dtype.name else float)
-
-
-def _nested(value: Any, plain: Any) -> Any:
-    return [_nested(v, plain) for v in value] if isinstance(value, list) else plain(value)
-
-
-def as_text(array: Array, threshold: int = 100) -> str:
-    """As numpy prints an array: the middle of one with more elements left out."""
-    import numpy as np
-
-    if array.size <= MAX_VALUES:
-        array = _of_numpy(array)
-    formatter: Any = {"object": _string} if array.dtype == object else None
-    return np.array2string(
-        array,
-        max_line_width=_WIDTH - 2,
-        threshold=threshold,
-        edgeitems=_EDGE,
-        separator=", ",
-        formatter=formatter,
-    )
-
-
-def _string(value: bytes) -> str:
-    cut = "..." if len(value) > _MAX_STRING else ""
-    return f"{value[:_MAX_STRING]!r}{cut}"
-
-
 # -- the text --
 
 
@@ -448,7 +396,7 @@ def spec(tensor: Mapping[str, Any]) -> str:
 
 def _line(n_bytes: str, spec: str, name: str, key: str, width: int, names: int) -> str:
     left = f"{n_bytes.rjust(11)}  {spec.ljust(width)}  "
-    room = max(_WIDTH - len(left), 20)
+    room = max(WIDTH - len(left), 20)
     if not name or name == key:
         return left + cut(key, room)
     both = f"{name.ljust(names)}   {key}"

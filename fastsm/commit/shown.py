@@ -4,6 +4,7 @@ Where a commit stages a whole folder, that is it. Where it stages files beside t
 writes nothing, a folder is made for the time of the proof: links to what is there already, and
 what is new.
 """
+
 from __future__ import annotations
 
 import os

@@ -7,4 +7,5 @@ JOBS = {
     "examine": "examine:examine",
     "compare": "compare:compare",
     "compare_tables": "compare:compare_tables",
+    "run": "run:run",
 }
