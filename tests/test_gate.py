@@ -6,7 +6,11 @@ import importlib
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,9 @@ from typing import Any
 import pytest
 
 import fastsm
+from fastsm import _core
 from fastsm.commit import commit
+from fastsm.edits.draft import Draft
 from fastsm.errors import CommitError, RefusedError, UnsupportedError, UsageError
 from fastsm.plan import Plan
 from fastsm.proof.report import ParityReport, Remark, Row
@@ -351,7 +357,7 @@ def test_the_screen(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for words in (["--dry-run"], []):
         done = run("rename-signature", "ranker", "rank", "order", "--parity", *words)
         assert "  parity                                  equal in v2, v1\n" in done.out
-        assert "  not compared                            loaded.f: not in AFTER\n" in done.out
+        assert "    not compared: loaded.f: not in AFTER\n" in done.out
     assert "parity" not in run("rename-signature", "ranker", "order", "rank").out
     done = run("strip", "ranker", "--dry-run", "--parity", "--json").json
     assert done["parity"]["verdict"] == "equal"
@@ -375,8 +381,8 @@ def test_refusals_have_their_exit_codes(
 
 
 def test_its_options_mean_nothing_alone(run: Run, here: Path) -> None:
-    for option in ("--python", "--device"):
-        done = run("retag", "ranker", "serve", "gpu", option, "x")
+    for option in ("--python", "--device", "--import", "--op-library", "--seed", "--timeout"):
+        done = run("retag", "ranker", "serve", "gpu", option, "0")
         assert (done.code, done.err) == (2, f"fastsm: {option} goes with --parity\n")
 
 
@@ -384,10 +390,14 @@ def test_options_of_the_command_line(
     run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parity = finds(monkeypatch, equal)
-    words = ["--parity", "--device", "gpu", "--python", "py"]
-    assert run("retag", "ranker", "serve", "gpu", *words).code == 0
+    words = ["--device", "gpu", "--python", "py", "--import", "a", "--import", "b"]
+    words += ["--op-library", "c", "--seed", "0", "--timeout", "5.5"]
+    assert run("retag", "ranker", "serve", "gpu", "--parity", *words).code == 0
     (call,) = parity.calls
-    assert (call["device"], call["python"]) == ("gpu", "py")
+    assert {name: call[name] for name in call if name not in ("before", "map", "progress")} == {
+        "device": "gpu", "python": "py", "imports": ["a", "b"], "op_libraries": ["c"], "seed": 0,
+        "timeout": 5.5,
+    }  # fmt: skip
 
 
 def test_a_verb_that_was_not_told_where_proves_nothing(
@@ -412,7 +422,110 @@ def test_every_editing_verb_has_it() -> None:
         assert verb in VERBS
         module = importlib.import_module(f"fastsm.cli.{verb.replace('-', '_')}")
         flags = {flag for flags, _ in module.OPTIONS for flag in flags}
-        assert {"--parity", "--python", "--device"} <= flags
+        assert {"--parity", "--python", "--device", "--import", "--op-library"} <= flags
 
 
 # -- TensorFlow ------------------------------------------------------------------------------
+
+
+def flipped(draft: Draft) -> None:
+    """A fault as an edit could have it: the last bit of a weight, its checksum made right."""
+    assert draft.bundle is not None
+    for row, key in enumerate(draft.bundle.index.keys()):
+        if key.endswith(b"VARIABLE_VALUE"):
+            _, _, shard, offset, size, _, _ = draft.bundle.index.entry(row)
+            data = bytearray(draft.bundle.shard(shard).source().read(offset, size))
+            data[-4] ^= 1
+            draft.bundle_rewrite().replace(key, bytes(data), _core.crc32c(bytes(data)))
+
+
+@pytest.mark.tensorflow
+def test_tensorflow_proves_an_edit(ranker: Path, tmp_path: Path) -> None:
+    receipt = tmp_path / "receipt.json"
+    with fastsm.edit(ranker, receipt=receipt, parity=True) as edit:
+        edit.rename_signature("rank", "order")
+        edit.rename_input("order", "user", "who")
+        edit.copy_signature("order", "again")
+        edit.retag("serve", "gpu")
+    report = edit.result.parity
+    assert report.equal
+    assert [(r.name, r.after) for r in report.rows if r.kind == "signature"] == [
+        ("rank", "order"), ("rank", "again"), ("serving_default", None),
+    ]  # fmt: skip
+    for row in report.rows:
+        if row.kind == "signature":
+            assert {n: of["verdict"] for n, of in row.loaders.items()} == {
+                "v2": "equal", "v1": "equal", "cc": "equal",
+            }  # fmt: skip
+    assert json.loads(receipt.read_text())["parity"] == report.to_dict()
+    assert fastsm.parity(RANKER, ranker, receipt=receipt, loaders="v1").equal
+
+
+@pytest.mark.tensorflow
+def test_tensorflow_finds_a_fault(
+    ranker: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An edit that is none: what was staged reads as planned, and computes something else."""
+    before = tree(ranker)
+    for out in (None, tmp_path / "out"):
+        with pytest.raises(RefusedError, match="the edited model differs: rank: "):  # noqa: SIM117
+            with fastsm.edit(ranker, out=out, parity={"loaders": "v1"}) as edit:
+                edit.retag("serve", "gpu")
+                flipped(edit._draft)
+        assert tree(ranker) == before
+        assert not (tmp_path / "out").exists()
+    with fastsm.edit(ranker) as edit:  # so it would have gone
+        edit.retag("serve", "gpu")
+        flipped(edit._draft)
+    assert fastsm.verify(ranker).ok
+
+
+@pytest.mark.tensorflow
+def test_tensorflow_refuses_another_asset(run: Run, here: Path) -> None:
+    before = contents(here)
+    (here / "words").write_text("some\nother\nwords\n")
+    words = ["replace-asset", "tagger", "vocabulary.txt", "words", "--in-place", "--parity"]
+    done = run(*words)
+    assert done.code == 5
+    assert "the edited model differs: " in done.err
+    assert "vocabulary.txt" in done.err
+    (here / "words").unlink()
+    assert contents(here) == before
+
+
+@pytest.mark.tensorflow
+def test_tensorflow_cannot_compare(run: Run, here: Path) -> None:
+    """A model of an op that nobody has."""
+    file = here / "ranker" / "saved_model.pb"
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"ReadVariableOp", b"ReadVaudevilOp"))
+    before = contents(here)
+    done = run("retag", "ranker", "serve", "gpu", "--parity", "--receipt", "receipt.json")
+    assert (done.code, done.out) == (7, "")
+    assert "nothing could be compared: " in done.err
+    assert "ReadVaudevilOp" in done.err
+    assert contents(here) == before
+
+
+@pytest.mark.tensorflow
+def test_an_interruption_leaves_nothing(ranker: Path, tmp_path: Path, temporary: Path) -> None:
+    before = tree(ranker)
+    command = [sys.executable, "-m", "fastsm", "retag", str(ranker), "serve", "gpu", "--parity"]
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    staged = ranker.parent / f".{ranker.name}.fastsm-stage"
+    deadline = time.monotonic() + 60
+    while not (staged.is_dir() and any(temporary.iterdir())):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(1.5)  # so that TensorFlow is there
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (
+        130, "fastsm: interrupted. The model on disk is the old one.\n",
+    )  # fmt: skip
+    assert tree(ranker) == before
+    with pytest.raises(ProcessLookupError):  # nor is a child of it there any more
+        os.killpg(process.pid, 0)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 
 from ..errors import UsageError
-from ..text import count, counted, printable, size
-from .progress import Progress
+from ..text import count, counted, listed, printable, size
+from .child import CHILD_OPTIONS, DEVICE_OPTION
+from .progress import Progress, Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
     #: Lines about what changed, before and behind those about what did not.
     Screen = Callable[[EditResult], tuple[list[str], list[str]]]
+
+#: With --parity; without it each of them is an error, so none has a default here.
+PROOF_OPTIONS: list[Option] = [
+    (flags, {**how, "default": None, "help": f"with --parity: {how['help']}"})
+    for flags, how in [DEVICE_OPTION, *CHILD_OPTIONS]
+]
 
 EDIT_OPTIONS: list[Option] = [
     (("--out",), {"metavar": "DIR", "help": "write the edited model here; the old one stays"}),
@@ -34,11 +41,7 @@ EDIT_OPTIONS: list[Option] = [
         ("--parity",),
         {"action": "store_true", "help": "write only if TensorFlow makes the same of it"},
     ),
-    (("--python",), {"metavar": "PY", "help": "with --parity: the interpreter that has it"}),
-    (
-        ("--device",),
-        {"metavar": "D", "help": "with --parity: cpu (default), gpu, gpu:N, or auto"},
-    ),
+    *PROOF_OPTIONS,
 ]
 
 PLACE_OPTIONS: list[Option] = [
@@ -103,11 +106,18 @@ def keywords(args: Arguments) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def parity_asked(args: Arguments) -> bool | dict[str, str]:
+def parity_asked(args: Arguments) -> bool | dict[str, Any]:
     """Whether the edited model is to be proved, and with what."""
-    asked = {name: vars(args)[name] for name in ("python", "device") if vars(args)[name]}
-    if asked and not args.parity:
-        raise UsageError("", f"--{next(iter(asked))} goes with --parity")
+    asked: dict[str, Any] = {}
+    for (flag,), how in PROOF_OPTIONS:
+        name = how.get("dest", flag.lstrip("-"))
+        value = vars(args)[name]
+        if value is not None:
+            asked[name] = value
+            if not args.parity:
+                raise UsageError("", f"{flag} goes with --parity")
+    if args.parity and not args.quiet and not args.json:
+        asked["progress"] = Stage()
     return asked or args.parity
 
 
@@ -180,9 +190,9 @@ def _lines(
 
 
 def _parity_lines(report: ParityReport, width: int) -> list[str]:
-    """What the edited model was held against, and what was not."""
-    from ..proof.gate import told
+    """In which loaders the edited model was the same, and what of it was not compared."""
     from ..proof.report import LOADERS
+    from .parity import not_compared, wrapped
 
     ran = [row.loaders for row in report.rows]
     loaders = [
@@ -190,9 +200,11 @@ def _parity_lines(report: ParityReport, width: int) -> list[str]:
         if any(of[name]["verdict"] != "not compared" for of in ran if name in of)
     ]  # fmt: skip
     lines = [f"  {'parity':<{width}} {report.verdict} in {', '.join(loaders)}"]
-    for head, remarks in (("unstable", report.unstable), ("not compared", report.not_compared)):
-        if remarks:
-            lines.append(f"  {head:<{width}} {told(remarks)}")
+    unstable = listed(dict.fromkeys(remark.name for remark in report.unstable))
+    if report.unstable:
+        lines += wrapped(f"unstable: {unstable}", "    ", "      ")
+    for what, why in not_compared(report):
+        lines += wrapped(f"not compared: {what}: {why}", "    ", "      ")
     return lines
 
 

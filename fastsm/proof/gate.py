@@ -46,7 +46,12 @@ def prove(
     """
     from .parity import parity
 
-    report = parity(model.path, staged, map=Mapping.of_edits(edits, model), **options)
+    progress = options.get("progress")
+    try:
+        report = parity(model.path, staged, map=Mapping.of_edits(edits, model), **options)
+    finally:
+        if progress is not None:
+            progress("")  # the next line is another's
     report.after = where
     if report.differences:
         problem = f"the edited model differs: {told(report.differences)}"

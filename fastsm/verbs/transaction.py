@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 #: What ``parity`` can say, for `fastsm.parity`.
 _PARITY = (
     "device", "python", "loaders", "signatures", "inputs", "seed", "imports", "op_libraries",
-    "timeout",
+    "timeout", "progress",
 )  # fmt: skip
 
 #: How many names stand behind PATH in the commands that take edits back; options follow them.
