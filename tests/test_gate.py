@@ -321,7 +321,8 @@ def test_an_edit_that_differs_is_refused(ranker: Path, monkeypatch: pytest.Monke
         assert str(raised.value) == (
             f"{ranker}: the edited model differs: rank: a: 1 of 2 elements (v2, v1); "
             "rank: b: 1 of 2 elements (v2, v1); rank: c: 1 of 2 elements (v2, v1); and 1 more\n"
-            "  Nothing was written: the model on disk is the old one. fastsm parity tells all."
+            "  Nothing was written: the model on disk is the old one. To see all of it: --out DIR "
+            "without --parity, then fastsm parity."
         )
         assert tree(ranker) == before
         assert not (ranker.parent / "out").exists()

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 #: So many differences are told in an error.
 _MOST = 3
 
-_KEPT = "Nothing was written: the model on disk is the old one. fastsm parity tells all."
+_KEPT = (
+    "Nothing was written: the model on disk is the old one. To see all of it: --out DIR without "
+    "--parity, then fastsm parity."
+)
 
 
 def prove(
