@@ -22,6 +22,7 @@ import pytest
 
 import fastsm
 
+from .conftest import HAS_TENSORFLOW
 from .oracle import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -65,6 +66,8 @@ def with_true_screens(page: str, run: Callable[[str], str]) -> str:
         if match[1] != "console":
             return match[0]
         commands = [line for line in match[2].splitlines() if line.startswith("$ ")]
+        if not HAS_TENSORFLOW and any("parity" in line for line in commands):
+            return match[0]
         screens = [f"{line}\n{run(line[2:])}" for line in commands]
         return "```console\n" + "".join(screens) + "```"
 
@@ -98,16 +101,6 @@ def test_python_of_the_pages(page: Path, examples: Path) -> None:
         if ">>>" in code:
             parser = doctest.DocTestParser()
             check_doctest(parser.get_doctest(code, {}, page.name, str(page), line))
-
-
-@pytest.mark.tensorflow
-def test_the_check_with_tensorflow_passes(examples: Path) -> None:
-    """README's comparison of an edited model with the one before."""
-    found = [code for _, code in blocks(ROOT / "README.md", "python")]
-    [code] = [code for code in found if "import tensorflow" in code]
-    os.mkdir("staging")
-    fastsm.retag("examples/ranker/1", "serve", {"serve", "gpu"}, out="staging/2")
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def modules() -> Iterator[str]:
