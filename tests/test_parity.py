@@ -159,15 +159,18 @@ class Teller:
             "tensorflow": "2.21.0", "device": setting.device, "gpus": [], "note": None,
         }  # fmt: skip
 
+    def __enter__(self) -> Teller:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        assert os.listdir(self.folder) == []  # what jobs kept is gone
+        shutil.rmtree(self.folder)
+
     def ask(self, job: str, **options: Any) -> Any:
         if job != "examine":
             return {"compare": compare, "compare_tables": compare_tables}[job](**options)
         self.asked.append({"model": self.models[options["path"]], **options})
         return self.models[options["path"]].examine(**options)
-
-    def close(self) -> None:
-        assert os.listdir(self.folder) == []  # what jobs kept is gone
-        shutil.rmtree(self.folder)
 
 
 @pytest.fixture

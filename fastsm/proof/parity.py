@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from ..errors import MissingError, UsageError
@@ -115,12 +116,16 @@ def parity(
 
     imports, op_libraries = list(imports), list(op_libraries)
     settings = [setting(before_device or device), setting(after_device or device)]
-    return compare(
-        old, new, settings, loaders=[name for name in LOADERS if name in asked],
-        signatures=[signatures] if isinstance(signatures, str) else signatures,
-        inputs=None if inputs is None else os.path.abspath(inputs), mapping=map,
-        tags=None if tags is None else as_tag_set(tags), timeout_s=timeout, progress=progress,
-    )  # fmt: skip
+    if settings[0] == settings[1]:
+        del settings[1]
+    with contextlib.ExitStack() as stack:
+        workers = [stack.enter_context(Worker(one, timeout_s=timeout)) for one in settings]
+        return compare(
+            old, new, workers, loaders=[name for name in LOADERS if name in asked],
+            signatures=[signatures] if isinstance(signatures, str) else signatures,
+            inputs=None if inputs is None else os.path.abspath(inputs), mapping=map,
+            tags=None if tags is None else as_tag_set(tags), progress=progress,
+        )  # fmt: skip
 
 
 def _model(path: Path) -> SavedModel:
@@ -133,17 +138,16 @@ def _model(path: Path) -> SavedModel:
 def compare(
     before: SavedModel,
     after: SavedModel,
-    settings: Sequence[Setting],
+    workers: Sequence[Worker],
     *,
-    loaders: Sequence[str],
-    signatures: Iterable[str] | None,
-    inputs: str | None,
+    loaders: Sequence[str] = tuple(LOADERS),
+    signatures: Iterable[str] | None = None,
+    inputs: str | None = None,
     mapping: Mapping,
-    tags: frozenset[str] | None,
-    timeout_s: float | None,
-    progress: Callable[[str], object] | None,
+    tags: frozenset[str] | None = None,
+    progress: Callable[[str], object] | None = None,
 ) -> ParityReport:
-    """`parity`, of opened models and two settings: BEFORE's and AFTER's."""
+    """`parity`, of opened models; BEFORE is run by the first worker, AFTER by the last."""
     from .requests import want
 
     report = ParityReport(before.path, after.path, loaders)
@@ -154,20 +158,13 @@ def compare(
     ]
     wanted = None if signatures is None else list(dict.fromkeys(signatures))
     _check_signatures(before, [pair.before for pair in found], wanted)
-    made, notes = want(before, seed=settings[0].seed, inputs=inputs)
+    made, notes = want(before, seed=workers[0].setting.seed, inputs=inputs)
     report.notes += notes
-    workers = [Worker(settings[0], timeout_s=timeout_s)]
-    if settings[1] != settings[0]:
-        workers.append(Worker(settings[1], timeout_s=timeout_s))
-    try:
-        ends = (End("BEFORE", before, workers[0]), End("AFTER", after, workers[-1]))
-        _describe(report, ends)
-        for pair in found:
-            for loader in loaders:
-                _run(Pass(report, pair, loader, ends, made, wanted, progress))
-    finally:
-        for worker in workers:
-            worker.close()
+    ends = (End("BEFORE", before, workers[0]), End("AFTER", after, workers[-1]))
+    _describe(report, ends)
+    for pair in found:
+        for loader in loaders:
+            _run(Pass(report, pair, loader, ends, made, wanted, progress))
     first_rows = {id(row): i for i, row in enumerate(report.rows)}
     place = {tuple(sorted(pair.before.tag_set)): i for i, pair in enumerate(found)}
     report.rows.sort(
