@@ -214,3 +214,51 @@ def test_a_room_imports_only_from_rooms_above_it(path: Path) -> None:
 def test_every_room_of_the_table_is_there() -> None:
     there = {room_of(p) for p in SOURCES} | {"_core", "csrc"}
     assert set(rooms()) <= there
+
+
+# -- TensorFlow ------------------------------------------------------------------------
+
+CHILD = ROOT / "fastsm" / "proof" / "child"
+#: What the child may count on beside the standard library: TensorFlow, and what it brings.
+WITH_TENSORFLOW = {"tensorflow", "numpy", "ml_dtypes", "google"}
+
+
+def outside(path: Path) -> Iterator[tuple[str, bool]]:
+    """(package, whether at module level) of what a file imports that is not of fastsm."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module or ""]
+        else:
+            continue
+        for name in names:
+            yield name.partition(".")[0], node in tree.body
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_tensorflow_is_imported_in_the_child_alone(path: Path) -> None:
+    found = dict(outside(path))
+    if CHILD in path.parents:
+        assert {n for n in found if n not in sys.stdlib_module_names} <= WITH_TENSORFLOW
+        assert all(there == "proof" for there, _ in imports(path))
+    else:
+        assert "tensorflow" not in found
+        assert not found.get("numpy"), "numpy is imported where it is used"
+
+
+@pytest.mark.parametrize("path", sorted(CHILD.glob("*.py")), ids=lambda p: p.name)
+def test_the_child_imports_nothing_of_fastsm(path: Path) -> None:
+    """It is run by its path, maybe under a Python that has no fastsm."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level <= 1 and (node.module or "").partition(".")[0] != "fastsm"
+        elif isinstance(node, ast.Import):
+            assert not [a.name for a in node.names if a.name.startswith("fastsm.")]
+
+
+def test_only_who_asks_for_tensorflow_imports_its_room() -> None:
+    dry = ["retag", RANKER, "serve", "gpu", "--dry-run"]
+    for words in (["show", RANKER], ["verify", RANKER], dry):
+        assert not {name for name in command(*words) if name.startswith("fastsm.proof")}

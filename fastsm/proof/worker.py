@@ -34,7 +34,7 @@ _TAIL = 16 << 10
 _GREETINGS = 1000
 
 #: So long a child whose pipe is closed may take to end by itself, in seconds.
-_GRACE_S = 5.0
+_GRACE_S = 1.0
 
 #: Source: CUresult of cuda.h.
 _CUDA_ERRORS = {100: "the driver has no GPU", 803: "the driver and its library do not fit"}

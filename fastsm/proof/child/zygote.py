@@ -67,13 +67,14 @@ def _start(setting: dict[str, Any]) -> dict[str, str]:
     """Import TensorFlow and what else the setting names; their versions."""
     gc.disable()  # what is imported stays; to look through it takes a tenth of the time
     tf = _step("tensorflow", "tensorflow", importlib.import_module)
+    np = _step("tensorflow", "numpy", importlib.import_module)
     for name in setting["imports"]:
-        _step("import", name, importlib.import_module)
+        _step("module", name, importlib.import_module)
     for path in setting["op_libraries"]:
         _step("op library", path, tf.load_op_library)
     gc.freeze()  # and is shared with the forks as long as nobody touches it
     gc.enable()
-    return {"tensorflow": tf.__version__, "numpy": sys.modules["numpy"].__version__}
+    return {"tensorflow": tf.__version__, "numpy": np.__version__}
 
 
 def _step(step: str, name: str, do: Callable[[str], Any]) -> Any:
@@ -171,9 +172,9 @@ def _be_the_fork(
             answer = {"error": {"type": type(e).__name__, "text": str(e)}}
         new = [name for name in sys.modules if name not in there]
         shared = [name for name in new if name.partition(".")[0] in SHARED]
+        lines = f"{json.dumps(shared)}\n{json.dumps(answer)}".encode()
         with os.fdopen(answers, "wb") as pipe:
-            pipe.write(json.dumps(shared).encode() + b"\n")
-            pipe.write(json.dumps(answer).encode())
+            pipe.write(lines)
         code = 0
     except BaseException:
         import traceback
