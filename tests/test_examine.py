@@ -146,6 +146,27 @@ def test_a_variant_is_compared_by_what_it_serialises_to(
     assert digests[0] == digests[1] == digests[2] and len(digests[0]) == 2
 
 
+@pytest.mark.parametrize("loader", LOADERS)
+def test_a_path_of_an_asset_is_what_lies_there(
+    loader: str, model: ModelFactory, model_copy: ModelFactory, examine: Examine
+) -> None:
+    """Models lie in two folders: that alone is no difference, another file is one."""
+    copy = model_copy("asset_names")
+    first = examine(model("asset_names"), loader)
+    second = examine(copy, loader)
+    for part in ("variables", "assets"):
+        assert first[part] == second[part]
+    id = "signature:serving_default"
+    assert rows(first, id) == rows(second, id)
+    for file in (copy / "assets").rglob("*"):
+        if file.is_file():
+            file.write_text("other")
+    third = examine(copy, loader)
+    assert first["assets"] != third["assets"]
+    if loader in SESSIONS:  # these have the paths in variables
+        assert first["variables"] != third["variables"]
+
+
 # -- calls -----------------------------------------------------------------------------
 
 
@@ -178,3 +199,32 @@ def test_kept_inputs_are_run_again(loader: str, model: ModelFactory, examine: Ex
     after = examine(model("vocabulary"), loader, want=None, calls=[renamed])
     failed = {"type": "InputError", "text": "no values for words"}
     assert after["calls"][id]["sets"][0]["failed"] == failed
+
+
+@pytest.mark.parametrize("loader", SESSIONS)
+def test_an_input_with_a_default_may_be_left_out(
+    loader: str, model: ModelFactory, examine: Examine
+) -> None:
+    path = model("defaults")
+    id = "signature:serving_default"
+    before = examine(path, loader)["calls"][id]
+    assert before["inputs"]["scale"]["optional"] and "optional" not in before["inputs"]["x"]
+    sets = before["sets"][:1]
+    left_out = {"id": id, "as": id, "inputs": {"scale": "gone"}, "sets": sets}
+    after = examine(path, loader, want=None, calls=[left_out])
+    assert rows(after, id)[0].keys() == {"y"}
+    needed = {"id": id, "as": id, "inputs": {"x": "gone"}, "sets": sets}
+    (one,) = examine(path, loader, want=None, calls=[needed])["calls"][id]["sets"]
+    assert one["failed"]["text"] == "no values for x"
+
+
+def test_a_default_argument_is_fed_where_it_is_left_out(
+    model: ModelFactory, examine: Examine
+) -> None:
+    (id,) = [id for id in examine(model("defaults"), "v2", only=[])["calls"] if "serve(" in id]
+    call = examine(model("defaults"), "v2", only=[id])["calls"][id]
+    scale = call["inputs"]["scale"]
+    left_out = {"id": id, "as": id, "inputs": {"scale": "gone"}, "sets": call["sets"][:1]}
+    after = examine(model("defaults"), "v2", want=None, calls=[left_out])
+    assert scale["optional"] and scale["default"]["shape"] == []
+    assert rows(after, id)[0]["y"] != call["sets"][0]["rows"]["y"]

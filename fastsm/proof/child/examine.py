@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from . import arrays, inputs
 from .arrays import Array
-from .opened import Call, Opened, Spec, Table, Unreadable, file_row, opened
+from .opened import Call, Opened, Spec, Unreadable, file_row, opened
 
 Json = dict[str, Any]
 
@@ -47,7 +49,8 @@ def examine(
         keep: A folder for the arrays; each job makes one of its own in it.
 
     Returns:
-        calls: id -> ``inputs`` and ``outputs`` (name -> dtype and shape), and of each of ``sets``
+        calls: id -> ``inputs`` and ``outputs`` (name -> dtype and shape; ``optional``
+            and the digest of a ``default`` where it is so), and of each of ``sets``
             ``how`` its inputs were made, the files ``inputs`` and ``outputs``, ``rows`` (an
             output's name -> its digest), why it ``failed`` or None, and whether it did the same
             ``again`` or None.
@@ -67,12 +70,13 @@ def examine(
     with opened(path, loader, tags) as model:
         seconds["load"] = time.monotonic() - started
         answer: Json = {}
+        files = Files(model.path)
         if state or values:
             started = time.monotonic()
-            answer.update(_state(model, paths, values or {}, keep))
+            answer.update(_state(model, files, paths, values or {}, keep))
             seconds["state"] = time.monotonic() - started
         started = time.monotonic()
-        runs = _Runs(keep)
+        runs = _Runs(keep, files)
         answer["calls"] = {
             id: {"inputs": _specs(call.inputs), "outputs": _specs(call.outputs), "sets": []}
             for id, call in model.calls.items()
@@ -112,15 +116,17 @@ def _asked(
 class _Runs:
     """Runs calls and keeps what goes in and what comes out, in files of a folder."""
 
-    def __init__(self, keep: str) -> None:
+    def __init__(self, keep: str, files: Files) -> None:
         self._keep = keep
+        self._files = files
         self._n = 0
         #: A set's file of inputs -> name there -> name here.
         self._names: dict[str, dict[str, str]] = {}
 
     def made(self, one: inputs.InputSet) -> Json:
         """What ran while inputs were made."""
-        return self._kept(one.how, self._file("inputs", one.feed), one.outputs, one.error)
+        outputs = None if one.outputs is None else self._files.apart(one.outputs)
+        return self._kept(one.how, self._file("inputs", one.feed), outputs, one.error)
 
     def kept(self, call: Call, names: Mapping[str, str], one: Mapping[str, Any]) -> Json:
         """Run on the inputs of a file, in their order: of two that feed one tensor the last
@@ -147,9 +153,9 @@ class _Runs:
         if here is not None:
             feed = {here[name]: array for name, array in feed.items() if name in here}
         try:
-            if lacking := sorted(call.inputs.keys() - feed.keys()):
+            if lacking := call.lacking(feed):
                 raise inputs.InputError(f"no values for {', '.join(lacking)}")
-            return call.run(feed), None
+            return self._files.apart(call.run(feed)), None
         except Exception as e:
             return None, e
 
@@ -176,6 +182,41 @@ class _Runs:
         return path
 
 
+class Files:
+    """Paths of the model's own files among strings: what they are, wherever the model lies."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = os.fsencode(folder) + b"/"
+        self._rows: dict[bytes, Json] = {}
+
+    def row(self, path: str) -> Json:
+        """Its path in the model, sha256 and size; see `file_row`."""
+        key = os.fsencode(path)
+        if key not in self._rows:
+            self._rows[key] = file_row(path, os.fsdecode(self._folder))
+        return self._rows[key]
+
+    def apart(self, of: Mapping[str, Array]) -> dict[str, Array]:
+        """Arrays in which a path is ``asset:`` and the file's sha256; of what is no file, the
+        path from the model's folder."""
+        return {name: self.plain(array) for name, array in of.items()}
+
+    def plain(self, array: Array) -> Array:
+        """The same of one array."""
+        if array.dtype.kind != "O":
+            return array
+        named = [self._named(arrays.text_bytes(element)) for element in array.flat]
+        made: Array = np.empty(len(named), dtype=object)
+        made[:] = named
+        return np.reshape(made, array.shape)
+
+    def _named(self, text: bytes) -> bytes:
+        if not text.startswith(self._folder):
+            return text
+        digest = self.row(os.fsdecode(text))["sha256"]
+        return text[len(self._folder) :] if digest is None else b"asset:" + digest.encode()
+
+
 def failed(error: Exception) -> Json:
     """An error as data."""
     text = str(getattr(error, "message", None) or error)
@@ -188,7 +229,14 @@ def _there(spec: Spec, names: Mapping[str, str]) -> str:
 
 
 def _specs(specs: Mapping[str, Spec]) -> Json:
-    return {name: {"dtype": s.dtype, "shape": s.shape} for name, s in specs.items()}
+    described: Json = {}
+    for name, spec in specs.items():
+        described[name] = {"dtype": spec.dtype, "shape": spec.shape}
+        if spec.optional:
+            described[name]["optional"] = True
+        if spec.default is not None:
+            described[name]["default"] = arrays.row(spec.default)
+    return described
 
 
 def _rows(outputs: Mapping[str, Array]) -> Json:
@@ -196,23 +244,34 @@ def _rows(outputs: Mapping[str, Array]) -> Json:
 
 
 def _state(
-    model: Opened, paths: Sequence[str], values: Mapping[str, Sequence[str]], keep: str
+    model: Opened,
+    files: Files,
+    paths: Sequence[str],
+    values: Mapping[str, Sequence[str]],
+    keep: str,
 ) -> Json:
     kept: dict[str, dict[str, Array]] = {"variables": {}, "tables": {}}
     variables: Json = {}
     for name, value in model.variables():
-        variables[name] = _digest(value)
-        if name in values.get("variables", ()) and not isinstance(value, Unreadable):
-            kept["variables"][name] = value
+        if isinstance(value, Unreadable):
+            variables[name] = {"unreadable": value.why}
+            continue
+        variables[name] = arrays.row(plain := files.plain(value))
+        if name in values.get("variables", ()):
+            kept["variables"][name] = plain
     tables: Json = {}
     for name, table in model.tables():
-        tables[name] = _digest(table)
-        if name in values.get("tables", ()) and isinstance(table, Table):
-            kept["tables"].update({f"{name}/keys": table.keys, f"{name}/values": table.values})
+        if isinstance(table, Unreadable):
+            tables[name] = {"unreadable": table.why}
+            continue
+        parts = files.apart(table._asdict())
+        tables[name] = {"n": len(table.keys), **_rows(parts)}
+        if name in values.get("tables", ()):
+            kept["tables"].update({f"{name}/{part}": array for part, array in parts.items()})
     answer: Json = {
         "variables": variables,
         "tables": tables,
-        "assets": {name: file_row(file, model.path) for name, file in model.assets().items()},
+        "assets": {name: files.row(file) for name, file in model.assets().items()},
         "other": model.other(),
         "same": model.first_paths(paths),
     }
@@ -221,12 +280,3 @@ def _state(
         for kind, of in kept.items():
             arrays.save(answer["kept"][kind], of)
     return answer
-
-
-def _digest(value: Array | Table | Unreadable) -> Json:
-    if isinstance(value, Unreadable):
-        return {"unreadable": value.why}
-    if isinstance(value, Table):
-        n = len(value.keys)
-        return {"n": n, "keys": arrays.row(value.keys), "values": arrays.row(value.values)}
-    return arrays.row(value)

@@ -128,7 +128,7 @@ class Session:
         """As a session of Python does.
 
         Args:
-            fetches: alias -> tensor.
+            fetches: alias -> tensor, or operation: it runs, and gives nothing.
             feed_dict: tensor -> array.
             options: RunOptions.
             run_metadata: A RunMetadata, to be filled.
@@ -136,7 +136,11 @@ class Session:
         Returns:
             alias -> array.
         """
-        n_in, n_out = len(feed_dict), len(fetches)
+        if not fetches:
+            return {}
+        tensors = {alias: name for alias, name in fetches.items() if ":" in name}
+        targets = [name for name in fetches.values() if ":" not in name]
+        n_in, n_out = len(feed_dict), len(tensors)
         status = Status()
         given = None
         if options is not None:
@@ -144,7 +148,7 @@ class Session:
             given = library().TF_NewBufferFromString(data, c_size_t(len(data)))
         told = None if run_metadata is None else library().TF_NewBuffer()
         places = (Output * n_in)(*map(self._output, feed_dict))
-        wanted = (Output * n_out)(*map(self._output, fetches.values()))
+        wanted = (Output * n_out)(*map(self._output, tensors.values()))
         values = (c_void_p * n_out)()
         fed: list[int] = []
         try:
@@ -159,20 +163,28 @@ class Session:
                 wanted,
                 values,
                 n_out,
-                None,
-                0,
+                (c_void_p * len(targets))(*(self._output(t).operation for t in targets)),
+                len(targets),
                 told,
                 status.pointer,
             )
             status.check()
             if run_metadata is not None:
                 run_metadata.ParseFromString(_taken(told))
-            return {a: _to_array(c_void_p(v)) for a, v in zip(fetches, values, strict=True)}
+            return {a: _to_array(c_void_p(v)) for a, v in zip(tensors, values, strict=True)}
         finally:
             for tensor in (*fed, *filter(None, values)):
                 library().TF_DeleteTensor(c_void_p(tensor))
             if given is not None:
                 library().TF_DeleteBuffer(given)
+
+    def dtype(self, tensor: str) -> int:
+        """The DataType of a tensor of the graph.
+
+        Raises:
+            KeyError: It has no such operation.
+        """
+        return int(library().TF_OperationOutputType(self._output(tensor)))
 
     def add(self, op: str, name: str, source: str, types: Mapping[str, int]) -> None:
         """Add a node that takes one tensor to the graph.

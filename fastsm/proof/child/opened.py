@@ -53,12 +53,16 @@ class Spec(NamedTuple):
         role: Of which part of a composite this is; None where it is a tensor by itself.
         dtype: As TensorFlow calls it, ``float32``.
         shape: Its dimensions, None where one is unknown; None for an unknown rank.
+        optional: Whether an input may be left out, since the model has a value for it.
+        default: That value where it is known, or what SignatureDef.defaults says.
     """
 
     alias: str
     role: str | None
     dtype: str
     shape: tuple[int | None, ...] | None
+    optional: bool = False
+    default: Array | None = None
 
     @property
     def name(self) -> str:
@@ -83,6 +87,10 @@ class Call(NamedTuple):
     inputs: dict[str, Spec]
     outputs: dict[str, Spec]
     run: Callable[[Mapping[str, Array]], dict[str, Array]]
+
+    def lacking(self, feed: Mapping[str, Array]) -> list[str]:
+        """Inputs that must be fed, and are not."""
+        return sorted(n for n, spec in self.inputs.items() if n not in feed and not spec.optional)
 
 
 class Table(NamedTuple):
@@ -282,7 +290,8 @@ def sorted_table(keys: Array, values: Array) -> Table:
     if keys.ndim == 1 and keys.dtype.kind in "Obiuf":
         order = np.argsort(keys, kind="stable")
     else:
-        order = np.array(sorted(range(len(keys)), key=lambda i: keys[i].tobytes()), dtype=int)
+        rows = [tuple(row.flat) if row.dtype == object else row.tobytes() for row in keys]
+        order = np.array(sorted(range(len(rows)), key=rows.__getitem__), dtype=int)
     return Table(keys[order], values[order])
 
 

@@ -70,6 +70,7 @@ class Session(Opened):
     def __init__(self, path: str, tags: list[str], meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
         super().__init__(path, tags)
         self.meta_graph = meta_graph
+        self._optional = {n.name for n in self._nodes() if n.op == "PlaceholderWithDefault"}
         self.calls = {
             f"signature:{key}": self._call(key, signature)
             for key, signature in sorted(meta_graph.signature_def.items())
@@ -88,6 +89,10 @@ class Session(Opened):
         """The same, and the GraphDefs that it ran, one a device."""
 
     @abstractmethod
+    def dtype(self, tensor: str) -> int:
+        """The DataType of a tensor of the graph."""
+
+    @abstractmethod
     def add(self, op: str, name: str, source: str, **types: int) -> None:
         """Add a node that takes one tensor to the graph.
 
@@ -100,12 +105,17 @@ class Session(Opened):
     def _call(self, key: str, signature: meta_graph_pb2.SignatureDef) -> Call:
         inputs, outputs = (
             {
-                spec.name: (spec, tensor)
+                spec.name: (self._known(spec, tensor), tensor)
                 for alias, info in sorted(infos.items())
                 for spec, tensor in tensors_of(alias, info)
             }
             for infos in (signature.inputs, signature.outputs)
         )
+        for name, (spec, tensor) in inputs.items():
+            optional = tensor.partition(":")[0] in self._optional
+            default = signature.defaults.get(name)
+            array = None if default is None else array_of(tf.make_ndarray(default))
+            inputs[name] = spec._replace(optional=optional, default=array), tensor
         fed = {name: tensor for name, (_, tensor) in inputs.items()}
         fetched = {
             name: tensor for name, (spec, tensor) in outputs.items() if spec.dtype not in HANDLES
@@ -117,6 +127,15 @@ class Session(Opened):
             {name: spec for name, (spec, _) in outputs.items()},
             partial(self._run, fed, fetched),
         )
+
+    def _known(self, spec: Spec, tensor: str) -> Spec:
+        """Models of TensorFlow 0 say no dtypes: the graph has them."""
+        if spec.dtype != INVALID:
+            return spec
+        try:
+            return spec._replace(dtype=_dtype(self.dtype(tensor)))
+        except (KeyError, ValueError):
+            return spec  # no such tensor: it fails when it is run
 
     def _run(
         self, fed: dict[str, str], fetched: dict[str, str], feed: Mapping[str, Array]
@@ -201,6 +220,9 @@ class Session(Opened):
         return iter(self.meta_graph.graph_def.node)
 
 
+#: The dtype of an input or output that says none.
+INVALID = "invalid"
+
 #: What calls a function.
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
@@ -241,6 +263,9 @@ class V1(Session):
         )
         return self._arrays(values), metadata.partition_graphs
 
+    def dtype(self, tensor: str) -> int:
+        return int(self._graph.get_tensor_by_name(tensor).dtype.as_datatype_enum)
+
     def add(self, op: str, name: str, source: str, **types: int) -> None:
         tensor = self._graph.get_tensor_by_name(source)
         dtypes = {key: tf.as_dtype(enum) for key, enum in types.items()}
@@ -249,7 +274,7 @@ class V1(Session):
 
     @staticmethod
     def _arrays(values: Mapping[str, Any]) -> dict[str, Array]:
-        return {alias: array_of(value) for alias, value in values.items()}
+        return {alias: array_of(v) for alias, v in values.items() if v is not None}
 
 
 class Native(Session):
@@ -273,6 +298,9 @@ class Native(Session):
         values = self._session.run(fetches, feed, options, metadata)
         return values, metadata.partition_graphs
 
+    def dtype(self, tensor: str) -> int:
+        return self._session.dtype(tensor)
+
     def add(self, op: str, name: str, source: str, **types: int) -> None:
         self._session.add(op, name, source, types)
 
@@ -280,7 +308,7 @@ class Native(Session):
 def tensors_of(alias: str, info: meta_graph_pb2.TensorInfo) -> list[tuple[Spec, str]]:
     """The tensors behind an input or output, a composite's in the order of tf.nest."""
     encoding = info.WhichOneof("encoding")
-    shape = shape_of(tf.TensorShape(info.tensor_shape))
+    shape = shape_of(tf.TensorShape(info.tensor_shape if info.HasField("tensor_shape") else None))
     if encoding == "coo_sparse":
         sparse = info.coo_sparse
         rank = None if shape is None else len(shape)
@@ -310,11 +338,11 @@ def _roles(type_spec: struct_pb2.TypeSpecProto, n: int) -> list[str]:
 
 
 def _dtype(enum: int) -> str:
-    """TensorFlow's name of it, of what a reference refers to; "invalid" of none."""
+    """TensorFlow's name of it, of what a reference refers to; `INVALID` of none."""
     try:
         return str(tf.as_dtype(enum).base_dtype.name)
     except TypeError:
-        return "invalid"
+        return INVALID
 
 
 def batches(nodes: Sequence[Any]) -> Iterator[list[int]]:

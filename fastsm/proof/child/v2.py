@@ -61,7 +61,8 @@ class Objects(Opened):
         for name, child in sorted(_children(root).items()):
             for function in getattr(child, "concrete_functions", ()):
                 key = f"{name}({_signature_text(function)})"
-                calls.append(self._call("callable", key, function))
+                defaults = getattr(child, "_default_values", {})
+                calls.append(self._call("callable", key, function, defaults))
         self.calls = {}
         for call in calls:
             n = sum(c.partition("#")[0] == f"{call.kind}:{call.key}" for c in self.calls)
@@ -73,13 +74,18 @@ class Objects(Opened):
 
     # -- functions ---------------------------------------------------------------------
 
-    def _call(self, kind: str, key: str, function: Any) -> Call:
+    def _call(
+        self, kind: str, key: str, function: Any, defaults: Mapping[str, Any] | None = None
+    ) -> Call:
         inputs = {
             part.name: part
             for alias, spec in _arguments(function)
             if isinstance(spec, tf.TypeSpec)
             for part in _parts(alias, spec)
         }
+        for name, value in (defaults or {}).items():
+            if name in inputs and (default := _default(value, inputs[name])) is not None:
+                inputs[name] = inputs[name]._replace(optional=True, default=default)
         outputs = {}
         for alias, value in _leaves(function.structured_outputs, OUTPUT):
             spec = value
@@ -87,10 +93,15 @@ class Objects(Opened):
                 spec = tf.type_spec_from_value(value)
             if isinstance(spec, tf.TypeSpec):
                 outputs.update({part.name: part for part in _parts(alias, spec)})
-        return Call(kind, key, inputs, outputs, partial(self._run, f"{kind}:{key}", function))
+        run = partial(self._run, f"{kind}:{key}", function, inputs)
+        return Call(kind, key, inputs, outputs, run)
 
-    def _run(self, name: str, function: Any, feed: Mapping[str, Array]) -> dict[str, Array]:
+    def _run(
+        self, name: str, function: Any, inputs: dict[str, Spec], feed: Mapping[str, Array]
+    ) -> dict[str, Array]:
         specs = function.structured_input_signature
+        defaults = {n: spec.default for n, spec in inputs.items() if spec.default is not None}
+        feed = {**defaults, **feed}
         leaves = []
         for alias, spec in _arguments(function):
             if not isinstance(spec, tf.TypeSpec):
@@ -191,9 +202,11 @@ class Wrapped(Objects):
         self._meta_graph = loader.get_meta_graph_def_from_tags(tags)
         super().__init__(path, tags, root)
 
-    def _call(self, kind: str, key: str, function: Any) -> Call:
+    def _call(
+        self, kind: str, key: str, function: Any, defaults: Mapping[str, Any] | None = None
+    ) -> Call:
         """The loader takes composites apart, and names the parts in its own way."""
-        call = super()._call(kind, key, function)
+        call = super()._call(kind, key, function, defaults)
         theirs: dict[str, Spec] = {}
         for alias, info in sorted(self._meta_graph.signature_def[key].inputs.items()):
             for i, (spec, _) in enumerate(tensors_of(alias, info)):
@@ -368,6 +381,16 @@ def _parts(alias: str, spec: Any) -> list[Spec]:
         Spec(alias, role, part.dtype.name, shape_of(part.shape))
         for role, part in zip(roles(spec), parts, strict=True)
     ]
+
+
+def _default(value: Any, spec: Spec) -> Array | None:
+    """What a tensor is that an argument has by default, or None where there is none."""
+    if value is None:
+        return None
+    try:
+        return _array(tf.convert_to_tensor(value, tf.as_dtype(spec.dtype)))
+    except (TypeError, ValueError, tf.errors.OpError):
+        return None  # it belongs to another trace
 
 
 def _arrays(result: Any) -> dict[str, Array]:
