@@ -95,8 +95,20 @@ def test_known_dimensions_make_one_set() -> None:
 def test_a_flag_is_off_and_on() -> None:
     found = sets(Call({"training": ("bool", ())}))
     assert [f.feed["training"].item() for f in found] == [False, True]
+    assert [f.how for f in found] == ["made: flags off", "made: flags on"]
     both = sets(Call({"mask": ("bool", (50,))}))[0].feed["mask"]
     assert both.any() and not both.all()
+
+
+def test_an_integer_by_itself_is_another_in_each_set() -> None:
+    call = Call({"branch": ("int32", ()), "x": ("float32", (3,))})
+    found = sets(call)
+    assert [f.feed["branch"].item() for f in found] == [1, 2, 0]
+    assert [f.how for f in found] == [f"made: lone integers {n}" for n in (1, 2, 0)]
+    assert len({row(f.feed["x"])["sha256"] for f in found}) == 3
+    # That there is none of zero is no finding, if it runs on others.
+    call = Call({"k": ("int32", ())}, lambda feed: None if feed["k"] else "k must be positive")
+    assert [f.error for f in sets(call)] == [None, None]
 
 
 def test_values_follow_from_seed_name_dtype_and_shape_alone() -> None:
@@ -121,6 +133,8 @@ def test_every_dtype_is_made(dtype: str) -> None:
     assert made.dtype == numpy_dtype(dtype)
     assert len({element.tobytes() if dtype != "string" else element for element in made}) > 1
     if "int" in dtype:
+        [lone, *_] = sets(Call({"x": (dtype, ())}))
+        assert lone.feed["x"].dtype == numpy_dtype(dtype) and lone.feed["x"].shape == ()
         plain = made.view(made.dtype[0]) if made.dtype.names else made
         assert plain.astype(int).min() >= 0 and plain.astype(int).max() <= 3
 

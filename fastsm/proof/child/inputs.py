@@ -1,8 +1,10 @@
 """What a call is fed: arrays that were given, those of warm-up requests, or made from its specs.
 
-Made inputs follow from the seed, the input's name, its dtype and its shape, and nothing else.
-Unknown dimensions are 1, then 3. A model may take none of that: an image of one pixel, a word
-where a serialised Example is wanted. Then others are tried, until the model runs: see `_search`.
+Made inputs follow from the seed, the input's name, its dtype, its shape, and which set it is; so
+what else there is does not matter. Unknown dimensions are 1, then 3; a flag is off, then on; an
+integer by itself, which may choose a branch, is 1, 2 and 0. A model may take none of that: an
+image of one pixel, a word where a serialised Example is wanted. Then others are tried, until the
+model runs: see `_search`.
 """
 
 from __future__ import annotations
@@ -21,16 +23,22 @@ import numpy as np
 import tensorflow as tf
 
 from . import given
-from .arrays import QUANTISED, Array, numpy_dtype, row
+from .arrays import QUANTISED, Array, numpy_dtype
 from .texts import Text, texts_of
 
 #: The unknown dimensions of the sets that are made.
 SIZES = (1, 3)
 
+#: Of an integer by itself: in each set.
+LONE = (1, 2, 0)
+
 #: Others that are tried where a model does not run on these: an image's side, a window's length.
 OTHER_SIZES = (2, 16, 32, 64, 128, 224, 299)
 RANKS = (1, 0, 2, 4, 3)
 NUMBERS = ("made", "zeros", "ones", "fractions")
+
+#: A number in an error that is larger is no size: an image that was flattened has 150,528.
+MAX_SIZE = 200_000
 
 #: So often a call is tried, and for so long; a set after one that ran is tried less often.
 MAX_TRIES, MAX_TRIES_AFTER, MAX_SECONDS = 80, 12, 30.0
@@ -110,9 +118,12 @@ def sets_of(call: Any, want: Mapping[str, Any], opened: Any) -> Iterator[InputSe
         return
     maker = _Maker(call.inputs, fixed, want.get("seed", 0), opened)
     made: list[InputSet] = []
-    for size in SIZES[:1] if want.get("first") or not maker.varies else SIZES:
-        found = _search(call, maker, size, bool(made) and made[0].error is None)
-        if not any(_same(found.feed, other.feed) for other in made):
+    for turn in range(1 if want.get("first") else maker.n_sets):
+        extra = turn >= len(SIZES)  # for one integer only: where it fails, that is no finding
+        tries = 0 if extra else MAX_TRIES_AFTER if made and made[0].error is None else MAX_TRIES
+        found = _search(call, maker, turn, tries)
+        known = any(found.how == one.how for one in made)
+        if not known and not (extra and found.error is not None):
             made.append(found)
             yield found
 
@@ -122,10 +133,6 @@ def _ran(call: Any, how: str, feed: dict[str, Array]) -> InputSet:
         return InputSet(how, feed, call.run(feed), None)
     except Exception as e:
         return InputSet(how, feed, None, e)
-
-
-def _same(one: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
-    return one.keys() == other.keys() and all(row(one[k]) == row(other[k]) for k in one)
 
 
 # -- warm-up requests --
@@ -180,6 +187,7 @@ class _Recipe(NamedTuple):
         text: What strings are; a place in the list of `_Maker.texts`.
         parts: Of which composite tensor the inputs are the parts: "" of none, "ragged" or
             "sparse". A signature of TensorFlow 2 takes such parts as plain tensors.
+        turn: Which set it is for.
     """
 
     first: int
@@ -188,6 +196,7 @@ class _Recipe(NamedTuple):
     numbers: str = "made"
     text: int = 0
     parts: str = ""
+    turn: int = 0
 
 
 class _Maker:
@@ -206,9 +215,12 @@ class _Maker:
         self.unknown_size = "sparse" in self.parts or any(
             spec.role == "indices" or None in (spec.shape or ())[1:] for spec in self.specs.values()
         )
-        flags = any(s.dtype == "bool" and s.shape in ((), (1,)) for s in self.specs.values())
-        #: Whether another size makes another set.
-        self.varies = any(shape is None or None in shape for shape in shapes) or flags
+        self.unknown = any(shape is None or None in shape for shape in shapes)
+        lone = {spec.dtype for spec in self.specs.values() if spec.shape in ((), (1,))}
+        self.flags = "bool" in lone
+        self.lone = any(map(_is_whole, lone))
+        #: How many sets are not the same.
+        self.n_sets = 3 if self.lone else 2 if self.unknown or self.flags else 1
         self.has_texts = any(spec.dtype == "string" for spec in self.specs.values())
         self.has_numbers = any(spec.dtype != "string" for spec in self.specs.values())
 
@@ -239,10 +251,11 @@ class _Maker:
         """What strings may be: words first, then what the ops of the model ask for."""
         return texts_of(self._opened.path, self._opened.tags, self.words)
 
-    def start(self, size: int) -> _Recipe:
+    def start(self, turn: int) -> _Recipe:
         """As many rows as what was given has."""
+        size = SIZES[min(turn, len(SIZES) - 1)]
         rows = {a.shape[0] for a in self.fixed.values() if a.ndim}
-        return _Recipe(min(rows, default=size), size)
+        return _Recipe(min(rows, default=size), size, turn=turn)
 
     def others(self, start: _Recipe, seen: Sequence[int]) -> Iterator[tuple[int, _Recipe]]:
         """(how far it is from the first one, a recipe).
@@ -254,24 +267,30 @@ class _Maker:
         sizes = [(0, start.size)]
         if self.unknown_size or self.unknown_rank:
             sizes += [(1, n) for n in seen] + [(2 + i, n) for i, n in enumerate(OTHER_SIZES)]
-        if self.varies:
+        if self.unknown:
             firsts += [(3, n) for n in seen]
         ranks = [(i, n) for i, n in enumerate(RANKS[: None if self.unknown_rank else 1])]
         numbers = [(2 * i, n) for i, n in enumerate(NUMBERS[: None if self.has_numbers else 1])]
-        texts = [(i, i) for i in range(len(self.texts) if self.has_texts else 1)]
+        texts = [(min(i, 1), i) for i in range(len(self.texts) if self.has_texts else 1)]
         parts = list(enumerate(self.parts))
         for chosen in itertools.product(firsts, sizes, ranks, numbers, texts, parts):
             cost = sum(c for c, _ in chosen)
-            yield cost, _Recipe(*(value for _, value in chosen))  # type: ignore[arg-type]
+            recipe = _Recipe(*(value for _, value in chosen))  # type: ignore[arg-type]
+            yield cost, recipe._replace(turn=start.turn)
 
     def how(self, recipe: _Recipe) -> str:
         """A recipe in words."""
         parts = []
         if self.fixed:
             parts.append(f"but for {', '.join(self.fixed)}")
-        if self.varies:
-            second = f" and {recipe.size}" if recipe.size != recipe.first else ""
+        if self.unknown:
+            others = self.unknown_size or self.unknown_rank
+            second = f" and {recipe.size}" if others and recipe.size != recipe.first else ""
             parts.append(f"unknown dimensions {recipe.first}{second}")
+        if self.flags and recipe.numbers in ("made", "fractions"):
+            parts.append("flags on" if recipe.turn == 1 else "flags off")
+        if self.lone and recipe.numbers in ("made", "fractions"):
+            parts.append(f"lone integers {LONE[recipe.turn]}")
         if recipe.rank != RANKS[0] and self.unknown_rank:
             parts.append(f"rank {recipe.rank}")
         if recipe.numbers != NUMBERS[0]:
@@ -372,33 +391,36 @@ class _Maker:
             ) from None
         if _product(dims) * kind.itemsize > MAX_BYTES:
             raise InputError(f"{alias} of shape {list(dims)} is more than 1 GiB: use --inputs")
-        name = f"{self.seed} {alias} {dtype} {list(dims)}"
+        name = f"{self.seed} {alias} {dtype} {list(dims)} {recipe.turn}"
         random = np.random.default_rng(list(hashlib.sha256(name.encode()).digest()))
         if dtype == "string":
             text = self.texts[recipe.text] if recipe.text else Text("words", _drawn(self.words))
             n = _product(dims)
             return _objects([text.make(random, i, recipe.size) for i in range(n)], dims)
-        return _numbers(random, dtype, dims, recipe)
+        lone = self.specs[alias].shape in ((), (1,))
+        return _numbers(random, dtype, dims, recipe, lone=lone)
 
 
 def _numbers(
-    random: np.random.Generator, dtype: str, dims: Sequence[int], recipe: _Recipe
+    random: np.random.Generator, dtype: str, dims: Sequence[int], recipe: _Recipe, *, lone: bool
 ) -> Array:
     """Normal floats, integers from 0 to 3, both bools; or what the recipe wants."""
     base = np.dtype(QUANTISED.get(dtype, numpy_dtype(dtype)))
     made: Array
     if dtype == "bool":
         made = random.integers(2, size=dims).astype(bool)
-        if made.size == 1:  # a flag: off in the first set, on in the second
-            made[...] = recipe.first > 1
+        if lone:
+            made[...] = recipe.turn == 1
         if recipe.numbers in ("zeros", "ones"):
             made[...] = recipe.numbers == "ones"
         return made
-    whole = dtype in QUANTISED or "int" in dtype
+    whole = _is_whole(dtype)
     if recipe.numbers in ("zeros", "ones"):
         made = np.full(dims, float(recipe.numbers == "ones"))
+    elif whole and lone:
+        made = np.full(dims, min(LONE[recipe.turn], 1 if dtype == "int2" else 2))
     elif whole:
-        made = random.integers(2 if dtype in ("int2", "qint2") else 4, size=dims)
+        made = random.integers(2 if dtype == "int2" else 4, size=dims)
     elif recipe.numbers == "fractions":
         made = random.random(dims)
     elif dtype.startswith("complex"):
@@ -408,6 +430,10 @@ def _numbers(
         made = random.standard_normal(dims)
     made = np.asarray(made).astype(base)
     return made.view(numpy_dtype(dtype)) if dtype in QUANTISED else made
+
+
+def _is_whole(dtype: str) -> bool:
+    return "int" in dtype
 
 
 def _row_splits(n_rows: int, n: int, dtype: str) -> Array:
@@ -473,13 +499,13 @@ def _words(folder: str) -> list[bytes]:
 # -- the search --
 
 
-def _search(call: Any, maker: _Maker, size: int, ran_before: bool) -> InputSet:
+def _search(call: Any, maker: _Maker, turn: int, tries: int) -> InputSet:
     """The first inputs on which a call runs: those made as they should be, else others.
 
     The nearest are tried first: one thing changed, then two. Sizes that TensorFlow names in an
     error come before others. Where none runs, it is the first ones and their error.
     """
-    start = maker.start(size)
+    start = maker.start(turn)
     try:
         first = _ran(call, maker.how(start), maker.feed(start))
     except InputError as e:
@@ -488,7 +514,7 @@ def _search(call: Any, maker: _Maker, size: int, ran_before: bool) -> InputSet:
         return first
     tried, seen = {start}, _sizes_in(first.error)
     until = time.monotonic() + MAX_SECONDS
-    for _ in range(MAX_TRIES_AFTER if ran_before else MAX_TRIES):
+    for _ in range(tries):
         untried = (
             (cost, i, recipe)
             for i, (cost, recipe) in enumerate(maker.others(start, seen))
@@ -524,5 +550,5 @@ def _sizes_in(error: Exception) -> list[int]:
     """Numbers in what an error says that may be sizes, in their order."""
     lines = str(getattr(error, "message", error)).splitlines()
     said = next((line for line in lines if not _WHERE.match(line)), "")
-    found = [int(n) for n in re.findall(r"(?<![\w.])\d{1,5}(?!\w|\.\d)", said)]
-    return [n for n in dict.fromkeys(found) if 2 <= n <= 20_000][:4]
+    found = [int(n) for n in re.findall(r"(?<![\w.])\d{1,6}(?!\w|\.\d)", said)]
+    return [n for n in dict.fromkeys(found) if 2 <= n <= MAX_SIZE][:4]

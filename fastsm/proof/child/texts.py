@@ -20,7 +20,7 @@ from tensorflow.python.saved_model.loader_impl import parse_saved_model
 Make = Callable[[np.random.Generator, int, int], bytes]
 
 #: No more kinds are tried of a model.
-MAX_TEXTS = 12
+MAX_TEXTS = 24
 
 #: The side of an image, the samples of a sound.
 SIDE, SAMPLES = 32, 1600
