@@ -288,6 +288,8 @@ def other(feed: Feed, session: dict[str, Any]) -> Feed:
         (Call(inputs={"x": F32, "z": F32}, run=breaks), "input not in BEFORE"),
         (Call(inputs={"x": {"dtype": "float64", "shape": [None, 4]}}, run=breaks),
          "input float32[?, 4] in BEFORE, float64[?, 4] in AFTER"),
+        (Call(inputs={"x": {**F32, "default": "a"}}), "input has another default"),
+        (Call(inputs={"x": {**F32, "optional": True}}), "input may be left out in AFTER only"),
         (Call(inputs={"x": {"dtype": "float32", "shape": None}}),
          "input float32[?, 4] in BEFORE, float32[...] in AFTER"),
     ],

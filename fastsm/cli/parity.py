@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..proof.parity import parity
 from ..proof.report import CALLED, LOADERS, first, subject
 from ..text import count, counted, listed, printable, tag_set
+from .child import CHILD_OPTIONS, DEVICE_OPTION, child_keywords
 from .editing import parse_set
 
 TYPE_CHECKING = False
@@ -22,28 +23,10 @@ EPILOG = """example:
   fastsm parity export/1 export/1 --after-device gpu
 """
 
-#: Where TensorFlow is, and what it runs on.
-RUN_OPTIONS: list[Option] = [
-    (("--python",), {"metavar": "PY", "help": "the interpreter that has TensorFlow"}),
-    (
-        ("--import",),
-        {"metavar": "MODULE", "action": "append", "dest": "imports",
-         "help": "import it behind TensorFlow, for the ops it brings; may be repeated"},
-    ),
-    (
-        ("--op-library",),
-        {"metavar": "FILE", "action": "append", "dest": "op_libraries",
-         "help": "load this library of custom ops; may be repeated"},
-    ),
-]  # fmt: skip
-
 OPTIONS: list[Option] = [
     (("before",), {"metavar": "BEFORE", "help": "a model's folder"}),
     (("after",), {"metavar": "AFTER", "help": "the folder of what should be the same model"}),
-    (
-        ("--device",),
-        {"metavar": "D", "default": "cpu", "help": "cpu (default), gpu, gpu:N, or auto"},
-    ),
+    DEVICE_OPTION,
     (("--before-device",), {"metavar": "D", "help": "for BEFORE only"}),
     (("--after-device",), {"metavar": "D", "help": "for AFTER only"}),
     (
@@ -62,16 +45,7 @@ OPTIONS: list[Option] = [
     ),
     (("--receipt",), {"metavar": "FILE", "help": "of the edit: tells what it renamed"}),
     (("--tags",), {"metavar": "SET", "help": "only the meta graph of BEFORE with these tags"}),
-    (
-        ("--seed",),
-        {"metavar": "N", "type": int, "default": 0, "help": "of inputs and random ops; else 0"},
-    ),
-    *RUN_OPTIONS,
-    (
-        ("--timeout",),
-        {"metavar": "S", "type": float, "default": 600.0,
-         "help": "seconds for a model in a loader; else 600"},
-    ),
+    *CHILD_OPTIONS,
 ]  # fmt: skip
 
 WIDTH = 80
@@ -86,13 +60,11 @@ def run(args: Arguments) -> int:
     stage = Stage()
     try:
         report = parity(
-            args.before, args.after, device=args.device, before_device=args.before_device,
+            args.before, args.after, before_device=args.before_device,
             after_device=args.after_device, loaders=args.loader or tuple(LOADERS),
             signatures=args.signature, inputs=args.inputs, map=args.map or (),
             receipt=args.receipt, tags=None if args.tags is None else parse_set(args.tags),
-            seed=args.seed, python=args.python, imports=args.imports or (),
-            op_libraries=args.op_libraries or (), timeout=args.timeout,
-            progress=None if args.quiet or args.json else stage,
+            progress=None if args.quiet or args.json else stage, **child_keywords(args),
         )  # fmt: skip
     finally:
         stage.clear()

@@ -157,9 +157,16 @@ def _compare_specs(run: Pass, held: _Held) -> None:
             found.append((old, f"{side} {NOT_IN_AFTER}", hint))
         found += [(new, f"{side} {NOT_IN_BEFORE}", None) for new in spare]
         for old, new in new_of.items():
-            if new in theirs and not same_spec(ours[old], theirs[new]):
+            if new not in theirs:
+                continue
+            if not same_spec(ours[old], theirs[new]):
                 why = f"{side} {spec(ours[old])} in BEFORE, {spec(theirs[new])} in AFTER"
                 found.append((old, why, None))
+            if ours[old].get("optional") != theirs[new].get("optional"):
+                where = "BEFORE" if ours[old].get("optional") else "AFTER"
+                found.append((old, f"{side} may be left out in {where} only", None))
+            elif ours[old].get("default") != theirs[new].get("default"):
+                found.append((old, f"{side} has another default", None))
         for part, why, hint in found:
             run.differ(held.row, why, 0, part=part, hint=hint)
         if side == "input":

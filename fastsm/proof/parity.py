@@ -98,7 +98,7 @@ def parity(
 
     old, new = _model(before), _model(after)
     asked = [loaders] if isinstance(loaders, str) else list(loaders)
-    for name in asked:
+    for name in asked or [""]:
         if name not in LOADERS:
             raise UsageError("", f"no loader {printable(name)!r}: {', '.join(LOADERS)}")
     if receipt is not None:
@@ -140,14 +140,18 @@ def compare(
     after: SavedModel,
     workers: Sequence[Worker],
     *,
+    mapping: Mapping,
     loaders: Sequence[str] = tuple(LOADERS),
     signatures: Iterable[str] | None = None,
     inputs: str | None = None,
-    mapping: Mapping,
     tags: frozenset[str] | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> ParityReport:
-    """`parity`, of opened models; BEFORE is run by the first worker, AFTER by the last."""
+    """`parity` of opened models, by workers that the caller closes.
+
+    Args:
+        workers: BEFORE's and AFTER's, or one for both.
+    """
     from .requests import want
 
     report = ParityReport(before.path, after.path, loaders)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 
 from ..text import listed, printable, tag_set
 from .failures import Failed
@@ -34,8 +35,7 @@ class End:
 
     def examine(self, loader: str, tags: Iterable[str], **options: Any) -> Answer:
         """Job "examine" in a fresh session. Raises Failed where the model does not load."""
-        folder = os.path.join(self.worker.folder, f"{self.name.lower()}-{len(self._folders)}")
-        os.mkdir(folder)
+        folder = tempfile.mkdtemp(dir=self.worker.folder)
         self._folders.append(folder)
         options = {"state": False, **options}
         answer: Answer = self.worker.ask(
