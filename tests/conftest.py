@@ -25,6 +25,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from fastsm.proof.setting import Setting
+from fastsm.proof.worker import Worker
+
 from .models import MODELS
 from .oracle import Oracle
 
@@ -48,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = pytest.mark.skip(reason="TensorFlow is not installed")
     for item in items:
-        if "oracle" in getattr(item, "fixturenames", ()):
+        if not {"oracle", "worker"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.tensorflow)
         if not HAS_TENSORFLOW and item.get_closest_marker("tensorflow"):
             item.add_marker(missing)
@@ -57,6 +60,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def oracle() -> Iterator[Oracle]:
     with Oracle() as child:
+        yield child
+
+
+@pytest.fixture(scope="session")
+def worker() -> Iterator[Worker]:
+    """The child of `fastsm parity`, on the CPU with one thread. It is not to be closed."""
+    with Worker(Setting()) as child:
         yield child
 
 

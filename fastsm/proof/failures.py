@@ -158,6 +158,7 @@ _KNOWN = [
         r".*?Op<name=(?P<op>\w+)",
         'is of another TensorFlow: the op "{op}" is {how} attributes here ({names})',
     ),
+    _known("version", r"No attr named '\w+' in NodeDef", "is of another TensorFlow: {text}"),
     _known("version", r"^InvalidVersion: ", "is of another TensorFlow: {text}"),
     _known(
         "memory",
