@@ -186,17 +186,20 @@ class Session:
         """
         return int(library().TF_OperationOutputType(self._output(tensor)))
 
-    def add(self, op: str, name: str, source: str, types: Mapping[str, int]) -> None:
-        """Add a node that takes one tensor to the graph.
+    def add(self, added: Any) -> None:
+        """Add a node to the graph.
 
         Args:
-            types: Its attributes that are a DataType.
+            added: A NodeDef whose inputs are tensors, and whose attributes dtypes.
         """
         status = Status()
-        node = c_void_p(library().TF_NewOperation(self._graph, op.encode(), name.encode()))
-        library().TF_AddInput(node, self._output(source))
-        for attribute, dtype in types.items():
-            library().TF_SetAttrType(node, attribute.encode(), dtype)
+        node = c_void_p(
+            library().TF_NewOperation(self._graph, added.op.encode(), added.name.encode())
+        )
+        for tensor in added.input:
+            library().TF_AddInput(node, self._output(tensor))
+        for name, value in added.attr.items():
+            library().TF_SetAttrType(node, name.encode(), value.type)
         library().TF_FinishOperation(node, status.pointer)
         status.check()
 

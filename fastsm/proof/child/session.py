@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, struct_pb2
 from tensorflow.python.framework import op_def_registry
 from tensorflow.python.saved_model import loader_impl, nested_structure_coder
@@ -93,12 +94,8 @@ class Session(Opened):
         """The DataType of a tensor of the graph."""
 
     @abstractmethod
-    def add(self, op: str, name: str, source: str, **types: int) -> None:
-        """Add a node that takes one tensor to the graph.
-
-        Args:
-            types: Its attributes that are dtypes.
-        """
+    def add(self, nodes: Sequence[Any]) -> None:
+        """Add nodes that take one tensor each to the graph: NodeDefs."""
 
     # -- signatures ------------------------------------------------------------------
 
@@ -153,47 +150,78 @@ class Session(Opened):
 
     def variables(self) -> Iterator[tuple[str, Array | Unreadable]]:
         nodes = [n for n in self._nodes() if n.op in VARIABLES]
-        if not nodes:
-            return
         # All nodes are added at first: each session.run prepares the graph that has grown.
-        values = [self._added(i, node) for i, node in enumerate(nodes)]
-        there = self.run({str(i): f"{_ADDED}/is/{i}:0" for i in range(len(nodes))}, {})
+        added: list[Any] = []
+        values = [self._value(i, node, added) for i, node in enumerate(nodes)]
+        self.add(added)
+        there: dict[str, Array] = {}
         for batch in batches(nodes):
-            fetches = {nodes[i].name: values[i] for i in batch if there[str(i)]}
+            named = {nodes[i].name: values[i] for i in batch}
             found: dict[str, Array | Unreadable] = {}
-            if fetches:
-                try:
-                    found.update(self.run(fetches, {}))
-                except tf.errors.OpError as e:  # a variant that cannot be serialised, alone
-                    found = dict.fromkeys(fetches, unreadable(e))
-            for i in batch:
-                yield nodes[i].name, found.pop(nodes[i].name, Unreadable(NOT_INITIALISED))
+            try:
+                found.update(self.run(named, {}))
+            except tf.errors.OpError:
+                there = there or self._initialised(nodes)
+                found.update(self._those_of(named, there))
+            for name in named:
+                yield name, found.pop(name)
 
-    def _added(self, i: int, node: Any) -> str:
-        """Add what tells whether a variable is initialised, and give the tensor of its value."""
+    def _value(self, i: int, node: Any, added: list[Any]) -> str:
+        """The tensor of a variable's value; what reads a resource is to be added to the graph."""
         value = f"{node.name}:0"
-        self.add(VARIABLES[node.op], f"{_ADDED}/is/{i}", value)
         if node.op in REFERENCES:
             return value
         dtype = node.attr["dtype"].type
-        self.add("ReadVariableOp", f"{_ADDED}/read/{i}", value, dtype=dtype)
-        value = f"{_ADDED}/read/{i}:0"
+        added.append(_node("ReadVariableOp", f"read/{i}", value, dtype=dtype))
         if _dtype(dtype) in HANDLES:
-            self.add("SerializeTensor", f"{_ADDED}/serialized/{i}", value)
-            value = f"{_ADDED}/serialized/{i}:0"
-        return value
+            read = f"{added[-1].name}:0"
+            added.append(_node("SerializeTensor", f"serialized/{i}", read, T=dtype))
+        return f"{added[-1].name}:0"
+
+    def _initialised(self, nodes: Sequence[Any]) -> dict[str, Array]:
+        """Name -> whether that variable is."""
+        added = [
+            _node(
+                VARIABLES[node.op],
+                f"is/{i}",
+                f"{node.name}:0",
+                **({"dtype": node.attr["dtype"].type} if node.op in REFERENCES else {}),
+            )
+            for i, node in enumerate(nodes)
+        ]
+        self.add(added)
+        fetches = {node.name: f"{new.name}:0" for node, new in zip(nodes, added, strict=True)}
+        return self.run(fetches, {})
+
+    def _those_of(
+        self, named: Mapping[str, str], there: Mapping[str, Array]
+    ) -> dict[str, Array | Unreadable]:
+        """The values of variables of which some are not initialised."""
+        found: dict[str, Array | Unreadable]
+        found = dict.fromkeys(named, Unreadable(NOT_INITIALISED))
+        fetches = {name: tensor for name, tensor in named.items() if there[name]}
+        try:
+            found.update(self.run(fetches, {}))
+        except tf.errors.OpError as e:  # a variant that cannot be serialised, alone
+            found.update(dict.fromkeys(fetches, unreadable(e)))
+        return found
 
     def tables(self) -> Iterator[tuple[str, Table | Unreadable]]:
         made = [(handle, node) for handle, node in self._made() if node.op in TABLES]
-        for i, (handle, node) in enumerate(made):
-            types = {
-                "Tkeys": node.attr["key_dtype"].type,
-                "Tvalues": node.attr["value_dtype"].type,
-            }
-            self.add(TABLES[node.op], f"{_ADDED}/table/{i}", handle, **types)
-        for i, (handle, _) in enumerate(made):
+        added = [
+            _node(
+                TABLES[node.op],
+                f"table/{i}",
+                handle,
+                Tkeys=node.attr["key_dtype"].type,
+                Tvalues=node.attr["value_dtype"].type,
+            )
+            for i, (handle, node) in enumerate(made)
+        ]
+        self.add(added)
+        for (handle, _), new in zip(made, added, strict=True):
             name = handle.rpartition(":")[0]
-            fetches = {"keys": f"{_ADDED}/table/{i}:0", "values": f"{_ADDED}/table/{i}:1"}
+            fetches = {"keys": f"{new.name}:0", "values": f"{new.name}:1"}
             try:
                 yield name, sorted_table(**self.run(fetches, {}))
             except tf.errors.OpError as e:
@@ -266,11 +294,13 @@ class V1(Session):
     def dtype(self, tensor: str) -> int:
         return int(self._graph.get_tensor_by_name(tensor).dtype.as_datatype_enum)
 
-    def add(self, op: str, name: str, source: str, **types: int) -> None:
-        tensor = self._graph.get_tensor_by_name(source)
-        dtypes = {key: tf.as_dtype(enum) for key, enum in types.items()}
-        with self._graph.as_default(), tf.compat.v1.device(None):
-            getattr(tf.raw_ops, op)(**{_argument(op): tensor}, **dtypes, name=name)
+    def add(self, nodes: Sequence[Any]) -> None:
+        names = {node.name for node in nodes}
+        sources = {node.input[0] for node in nodes if node.input[0].rpartition(":")[0] not in names}
+        graph_def = graph_pb2.GraphDef(node=nodes, versions=self.meta_graph.graph_def.versions)
+        tensors = {source: self._graph.get_tensor_by_name(source) for source in sorted(sources)}
+        with self._graph.as_default():
+            tf.graph_util.import_graph_def(graph_def, input_map=tensors, name="")
 
     @staticmethod
     def _arrays(values: Mapping[str, Any]) -> dict[str, Array]:
@@ -301,8 +331,9 @@ class Native(Session):
     def dtype(self, tensor: str) -> int:
         return self._session.dtype(tensor)
 
-    def add(self, op: str, name: str, source: str, **types: int) -> None:
-        self._session.add(op, name, source, types)
+    def add(self, nodes: Sequence[Any]) -> None:
+        for node in nodes:
+            self._session.add(node)
 
 
 def tensors_of(alias: str, info: meta_graph_pb2.TensorInfo) -> list[tuple[Spec, str]]:
@@ -369,9 +400,15 @@ def asset_files(path: str, meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str,
     return {tensor: os.fsdecode(file) for tensor, file in sorted(files.items())}
 
 
-def _argument(op: str) -> str:
-    """What Python calls the op's one argument."""
-    return str(op_def_registry.get(op).input_arg[0].name)
+def _node(op: str, name: str, source: str, **types: int) -> Any:
+    """A NodeDef that is added to a graph.
+
+    Args:
+        source: The tensor that it takes.
+        types: Its attributes, all of them dtypes.
+    """
+    attr = {key: attr_value_pb2.AttrValue(type=dtype) for key, dtype in types.items()}
+    return node_def_pb2.NodeDef(name=f"{_ADDED}/{name}", op=op, input=[source], attr=attr)
 
 
 def holds(node: Any) -> bool:
