@@ -1,18 +1,19 @@
 """The job "examine": what the loaders make of models, through one worker."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fastsm.proof.setting import Setting
 from fastsm.proof.worker import Worker
 
 from .conftest import ModelFactory
-
-pytestmark = pytest.mark.tensorflow
+from .oracle import ROOT
 
 Json = dict[str, Any]
 Examine = Callable[..., Json]
@@ -21,17 +22,16 @@ SESSIONS = ["v1", "cc"]
 LOADERS = ["v2", *SESSIONS]
 
 
-@pytest.fixture(scope="module")
-def examine() -> Iterator[Examine]:
+@pytest.fixture
+def examine(worker: Worker) -> Examine:
     """A model's path, the loader, tags -> what the job says of it."""
-    with Worker(Setting()) as worker:
 
-        def asked(path: Path, loader: str, *tags: str, **options: Any) -> Json:
-            options = {"want": {"seed": 0}, "keep": worker.folder, **options}
-            tag_set = list(tags or ["serve"])
-            return worker.ask("examine", path=str(path), loader=loader, tags=tag_set, **options)
+    def asked(path: Path, loader: str, *tags: str, **options: Any) -> Json:
+        options = {"want": {"seed": 0}, "keep": worker.folder, **options}
+        tag_set = list(tags or ["serve"])
+        return worker.ask("examine", path=str(path), loader=loader, tags=tag_set, **options)
 
-        yield asked
+    return asked
 
 
 def rows(answer: Json, id: str) -> list[Json]:
@@ -228,3 +228,60 @@ def test_a_default_argument_is_fed_where_it_is_left_out(
     after = examine(model("defaults"), "v2", want=None, calls=[left_out])
     assert scale["optional"] and scale["default"]["shape"] == []
     assert rows(after, id)[0]["y"] != call["sets"][0]["rows"]["y"]
+
+
+# -- placement -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_all_of_it_runs_on_the_cpu(loader: str, model: ModelFactory, examine: Examine) -> None:
+    placement = examine(model("devices"), loader)["placement"]
+    assert list(placement["devices"]) == ["CPU:0"] and placement["devices"]["CPU:0"] > 3
+    assert placement["elsewhere"] == {}
+
+
+#: With a GPU that is not there, and kernels for it of Mul of floats and of Identity.
+_PLACED = """
+import json, sys
+from tensorflow.core.framework import attr_value_pb2, graph_pb2, kernel_def_pb2, types_pb2
+from fastsm.proof.child import opened
+Kernel, Value = kernel_def_pb2.KernelDef, attr_value_pb2.AttrValue
+floats = Kernel.AttrConstraint(name="T", allowed_values=Value(
+    list=Value.ListValue(type=[types_pb2.DT_FLOAT])))
+kernels = {
+    "Mul": [Kernel(device_type="GPU", constraint=[floats]), Kernel(device_type="CPU")],
+    "Identity": [Kernel(device_type="DEFAULT")],
+}
+opened._has_gpu = lambda: True
+opened._kernels = lambda op: kernels.get(op, [])
+graph = graph_pb2.GraphDef()
+for name, op, dtype, device in json.load(sys.stdin):
+    node = graph.node.add(name=name, op=op, device="/job:localhost/device:" + device)
+    node.attr["T"].type = dtype
+placement = opened.Placement(sys.argv[1], ["serve"])
+placement.add([graph])
+print(json.dumps(placement.told()))
+"""
+
+
+def test_why_an_op_is_not_on_the_gpu(model: ModelFactory) -> None:
+    """The model "devices" has its "mul" on a CPU."""
+
+    def placed(*nodes: tuple[str, str, int, str]) -> Json:
+        done = subprocess.run(
+            [sys.executable, "-c", _PLACED, model("devices")], input=json.dumps(nodes),
+            capture_output=True, text=True, cwd=ROOT, check=True,
+        )  # fmt: skip
+        told: Json = json.loads(done.stdout)
+        return told
+
+    told = placed(
+        ("a/mul", "Mul", 1, "CPU:0"), ("b", "Mul", 1, "GPU:0"), ("c", "Identity", 3, "CPU:0"),
+        ("d", "Save", 1, "CPU:0"), ("_e", "_Send", 1, "CPU:0"),
+    )  # fmt: skip
+    assert told["devices"] == {"CPU:0": 4, "GPU:0": 1}
+    assert told["elsewhere"] == {
+        "Identity": "host", "Mul": "pinned by the model", "Save": "no kernel there",
+    }  # fmt: skip
+    told = placed(("a/other", "Mul", 1, "CPU:0"), ("a/whole", "Mul", 3, "CPU:0"))
+    assert told["elsewhere"] == {"Mul": "no kernel there"}
