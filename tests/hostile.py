@@ -1,10 +1,12 @@
 """Jobs that misbehave, for tests/test_worker.py: imported in the child by ``--import``.
 
-Nothing here knows TensorFlow; the child is under test.
+All but one work without TensorFlow: the child is under test.
 """
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import signal
 import subprocess
@@ -96,15 +98,54 @@ def writes(name: str) -> str:
     return os.path.abspath(name)
 
 
+def imports(names: list[str]) -> list[str]:
+    """Those of the modules that were not there yet."""
+    new = [name for name in names if name not in sys.modules]
+    for name in new:
+        importlib.import_module(name)
+    return new
+
+
+def about(visible: str | None = None) -> Any:
+    """In place of the job of that name: FOUND is what each CUDA_VISIBLE_DEVICES gives."""
+    seen = os.environ["CUDA_VISIBLE_DEVICES"] if visible is None else visible
+    return json.loads(os.environ["FOUND"])[seen]
+
+
 def counts() -> int:
     """How often it was called in this process."""
     counts.n = getattr(counts, "n", 0) + 1  # type: ignore[attr-defined]
     return counts.n  # type: ignore[attr-defined,no-any-return]
 
 
+def tells_settings() -> dict[str, Any]:
+    """What TensorFlow has of the setting; with the real one only."""
+    import random
+
+    import numpy as np
+    import tensorflow as tf
+    from fastsm_child.settled import session_config
+    from google.protobuf import json_format
+
+    threading = tf.config.threading
+    numbers = [random.random(), float(np.random.rand()), float(tf.random.uniform([]))]
+    return {
+        "threads": [threading.get_intra_op_parallelism_threads(),
+                    threading.get_inter_op_parallelism_threads()],
+        "soft": tf.config.get_soft_device_placement(),
+        "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"] != "0",
+        "devices": [device.device_type for device in tf.config.list_logical_devices()],
+        "config": json_format.MessageToDict(session_config()),
+        "numbers": numbers,
+    }  # fmt: skip
+
+
 # Jobs are functions of the package's modules: be one.
 sys.modules["fastsm_child.hostile"] = sys.modules[__name__]
 if jobs := sys.modules.get("fastsm_child.jobs"):
+    if "FOUND" not in os.environ:
+        del about
     for _name, _job in list(globals().items()):
         if callable(_job) and getattr(_job, "__module__", "") == __name__:
             jobs.JOBS[_name] = f"hostile:{_name}"

@@ -7,8 +7,11 @@ that a test costs a bare Python's start.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import os
+import platform
+import re
 import signal
 import subprocess
 import sys
@@ -375,6 +378,88 @@ def test_a_job_that_leaves_a_process_behind(hostile: Hostile, tmp_path: Path) ->
     assert worker.ask("returns", n=2) == "xx"
 
 
+def test_what_a_job_imports_of_keras_is_there_for_the_next(
+    hostile: Hostile, tmp_path: Path
+) -> None:
+    """And nothing else is: a module of others might start what no fork can use."""
+    for name in ("tf_keras", "others"):
+        (tmp_path / "site" / f"{name}.py").write_text("")
+    worker = hostile()
+    assert worker.ask("imports", names=["tf_keras", "others"]) == ["tf_keras", "others"]
+    assert worker.ask("imports", names=["tf_keras", "others"]) == ["others"]
+
+
+# -- GPUs ------------------------------------------------------------------------------
+
+
+def found(n: int = 0, driver: Any = None, cuda: bool = True) -> dict[str, Any]:
+    """What the job "about" finds; ``driver`` if it is not that of n GPUs."""
+    driver = driver if driver is not None else {"n": n, "error": 0}
+    return {"built_with_cuda": cuda, "gpus": [f"GPU {i}" for i in range(n)], "driver": driver}
+
+
+@pytest.fixture
+def gpus(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Worker]:
+    def made(device: str, allowed: str | None, **finds: Any) -> Worker:
+        """A worker that finds that, by CUDA_VISIBLE_DEVICES: ``_`` stands for none set."""
+        if allowed is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        else:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+        seen = {name.removeprefix("_"): answer for name, answer in finds.items()}
+        monkeypatch.setenv("FOUND", json.dumps(seen))
+        return hostile(device=device)
+
+    return made
+
+
+@pytest.mark.parametrize("device", ["gpu:1", "auto"])
+def test_a_gpu_is_used_and_named(device: str, gpus: Callable[..., Worker]) -> None:
+    worker = gpus(device, "2,3", _2=found(1), _3=found(1))
+    number = device.removeprefix("gpu:").replace("auto", "0")
+    about = worker.about
+    assert (about["device"], about["note"], about["gpus"]) == (f"gpu:{number}", None, ["GPU 0"])
+    assert about["tensorflow"] == "9.9.9"
+    assert f", gpu:{number} (GPU 0), " in worker.setting.fixed(about)
+    visible = worker.ask("looks_around")["environment"]["CUDA_VISIBLE_DEVICES"]
+    assert visible == ["2", "3"][int(number)]
+
+
+NO_GPU = [
+    ("gpu", None, {"_0": found(cuda=False)}, "TensorFlow 9.9.9 is built without CUDA"),
+    ("gpu", None, {"_0": found(driver="libcuda.so.1: no such file")},
+     "there is no NVIDIA driver (libcuda.so.1: no such file)"),
+    ("gpu", None, {"_0": found(driver={"n": 0, "error": 100}),
+                   "_": found(driver={"n": 0, "error": 100})}, "the driver has no GPU"),
+    ("gpu", None, {"_0": found(driver={"n": 0, "error": 999}),
+                   "_": found(driver={"n": 0, "error": 999})},
+     "the driver does not start (error 999)"),
+    ("gpu", None, {"_0": found(driver={"n": 1, "error": 0}),
+                   "_": found(driver={"n": 1, "error": 0})},
+     "TensorFlow cannot load its CUDA libraries"),
+    ("gpu:2", None, {"_2": found(driver={"n": 0, "error": 100}), "_": found(2)},
+     "TensorFlow sees 2 GPUs (GPU 0, GPU 1)"),
+    ("gpu:1", "5,9", {"_9": found(driver={"n": 0, "error": 100}), "_5,9": found(1)},
+     "TensorFlow sees 1 GPU (GPU 0)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("device", "allowed", "finds", "why"), NO_GPU)
+def test_why_there_is_no_gpu(
+    device: str, allowed: str | None, finds: dict[str, Any], why: str,
+    gpus: Callable[..., Worker],
+) -> None:  # fmt: skip
+    worker = gpus(device, allowed, **finds)
+    for _ in range(2):  # it is the same the second time
+        with pytest.raises(UnsupportedError) as caught:
+            worker.ask("returns", n=1)
+        assert str(caught.value).startswith(f"no {device}: {why}\n  ")
+    if device == "gpu":
+        auto = gpus("auto", allowed, **finds)
+        assert auto.ask("returns", n=1) == "x"
+        assert (auto.about["device"], auto.about["note"]) == ("cpu", f"no GPU: {why}")
+
+
 # -- ends ------------------------------------------------------------------------------
 
 
@@ -472,3 +557,45 @@ def test_a_parent_with_odd_descriptors_and_signals(stand_in: object, tmp_path: P
         [sys.executable, "-c", textwrap.dedent(code), str(out)], env=environment, check=True
     )
     assert json.loads(out.read_text()) == ["xxx", "SIGABRT", "so"]
+
+
+# -- TensorFlow itself -----------------------------------------------------------------
+
+
+def test_what_there_is(worker: Worker) -> None:
+    about = worker.about
+    version = importlib.metadata.version("numpy")
+    assert about["numpy"] == version and about["python"] == platform.python_version()
+    assert re.fullmatch(r"2\.\d+\.\d+.*", about["tensorflow"])
+    assert (about["device"], about["gpus"], about["note"]) == ("cpu", [], None)
+
+
+@pytest.mark.tensorflow
+def test_a_setting_is_what_tensorflow_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    with Worker(Setting(threads=3, seed=5, imports=["hostile"])) as worker:
+        first, again = (worker.ask("tells_settings") for _ in range(2))
+    assert first == again  # the random numbers, too
+    assert first["threads"] == [3, 3] and first["devices"] == ["CPU"]
+    assert first["soft"] and not first["tf32"] and not first["onednn"]
+    config = first["config"]
+    assert config["intraOpParallelismThreads"] == config["interOpParallelismThreads"] == 3
+    assert config["allowSoftPlacement"] and config["deviceCount"] == {"GPU": 0}
+    with Worker(Setting("auto", imports=["hostile"])) as other:
+        numbers = other.ask("tells_settings")["numbers"]
+        about = other.about
+    assert len(numbers) == 3 and not set(numbers) & set(first["numbers"])
+    assert (about["note"] is None) == (about["device"] == "gpu:0")
+
+
+@pytest.mark.tensorflow
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    """Where there is one, it is used."""
+    with Worker(Setting("gpu")) as worker:
+        try:
+            about = worker.about
+        except UnsupportedError as e:
+            assert str(e).startswith("no gpu: ") and "--device cpu" in str(e)
+        else:
+            assert about["device"] == "gpu:0" and len(about["gpus"]) == 1

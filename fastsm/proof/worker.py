@@ -12,7 +12,7 @@ import tempfile
 import time
 
 from ..errors import BackendMissingError, FastsmError, UnsupportedError, UsageError
-from ..text import counted, printable
+from ..text import counted, listed, printable
 from .failures import Failed
 
 TYPE_CHECKING = False
@@ -220,11 +220,8 @@ class Worker:
         # Those that it may see: what it was started with is one of them, or none.
         allowed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         there = self._ask("about", {"visible": allowed})
-        if there["gpus"]:
-            return (
-                f"there are {counted(len(there['gpus']), 'GPU')}: {', '.join(there['gpus'])}",
-                cpu,
-            )
+        if names := there["gpus"]:
+            return f"TensorFlow sees {counted(len(names), 'GPU')} ({listed(names)})", cpu
         if there["driver"]["n"]:
             return (
                 "TensorFlow cannot load its CUDA libraries",
