@@ -847,3 +847,67 @@ def test_what_has_another_first_path_in_after(held: Callable[..., ParityReport])
     assert verdicts(report)["variables"] == {"equal"}
     report = held(old, new, loaders="v1")  # names of nodes are what they are
     assert len(whys(report.not_compared)) == 5 and not report.differences
+
+
+# -- the screen --------------------------------------------------------------------------
+
+
+def test_traces_of_which_the_same_is_said_are_one_row(held: Callable[..., ParityReport]) -> None:
+    before, after = Told(), Told()
+    for i in range(6):
+        id = f"callable:__call__(inputs: float32[?,224,224,3], training={i}, mask=None)"
+        before.calls[id], after.calls[id] = Call(), Call(other if i in (2, 3) else linear)
+    found = lines(held(before, after, loaders=["v2", "v1"]))
+    assert found[:4] == [
+        "rank                         v2 equal     v1 equal   (2 inputs)",
+        "loaded.__call__ (4 traces)   v2 equal                (2 inputs)",
+        "loaded.__call__ (2 traces)   v2 differs              (2 inputs)",
+        "  y   4 of 4 elements, by up to 4,194,304 ulp, relative 0.5   (2 of 2 inputs)",
+    ]
+    assert found[-1] == "parity: differs in loaded.__call__"
+
+
+def test_long_names_and_many_graphs_stay_within_the_screen(
+    told: type[Teller], tmp_path: Path
+) -> None:
+    new = str(tmp_path / "after")
+    fastsm.retag(TAGGER, "serve", {"serve", "gpu"}, out=new)
+    name = "a_signature_of_a_name/that_is_longer/than_what_is_left_beside_three_columns"
+    told.models = {
+        TAGGER: Told(**{name: linear, "short": linear}), new: Told(**{name: other, "short": linear})
+    }  # fmt: skip
+    found = lines(fastsm.parity(TAGGER, new))
+    assert max(map(len, found)) <= 80
+    assert f"  {name}" in found and "{serve} -> {gpu, serve}" in found
+    text = "    y   4 of 4 elements, by up to 4,194,304 ulp, relative 0.5   (2 of 2 inputs)"
+    assert text in found
+
+
+def test_a_difference_is_told_once_for_all_loaders(held: Callable[..., ParityReport]) -> None:
+    def by_loader(loader: str) -> Told:
+        told = Told()
+        value = {"v1": 8.0, "cc": 4.0, "v2": 4.0}
+        told.loads = lambda at, options: told.variables.update(w=np.float32([value[at]]))
+        return told
+
+    before, after = Told(), by_loader("v1")
+    before.variables["w"] = np.float32([2.0])
+    text = lines(held(before, after))
+    assert "  w   1 of 1 element, by up to 8,388,608 ulp, relative 1   (v2, C++)" in text
+    assert "  w   1 of 1 element, by up to 16,777,216 ulp, relative 3   (v1)" in text
+
+
+def test_copies_are_told_apart(told: type[Teller], tmp_path: Path) -> None:
+    new = str(tmp_path / "after")
+    fastsm.copy_signature(RANKER, "rank", "again", out=new)
+    from fastsm.proof.mapping import Mapping
+
+    edits = [{"verb": "copy-signature", "key": "rank", "new": "again"}]
+    mapping = Mapping.of_edits(edits, fastsm.open(RANKER))
+    told.models = {RANKER: Told(rank=linear), new: Told(rank=linear, again=other)}
+    report = fastsm.parity(RANKER, new, map=mapping)
+    assert verdicts(report) == {
+        "rank": {"equal"}, "rank -> again": {"differs"}, "variables": {"equal"}
+    }  # fmt: skip
+    assert {r.after for r in report.differences} == {"again"}
+    assert sum("4,194,304 ulp" in line for line in lines(report)) == 1

@@ -89,13 +89,13 @@ def lines(report: ParityReport, *, quiet: bool = False) -> list[str]:
         out += _table(report)
     else:
         for row in report.rows:
-            about = _findings(report, row)
+            about = _findings(report, row, "  ")
             out += [row.title, *about] if about else []
     out += [
         line
         for remark in report.differences
         if remark.kind == "meta_graph"
-        for line in _remark(tag_set(remark.meta_graph), [remark], report, indent="")
+        for line in _remark(tag_set(remark.meta_graph), [remark], "")
     ]
     if not quiet or report.exit_code == 7:
         out += _below(report)
@@ -105,31 +105,59 @@ def lines(report: ParityReport, *, quiet: bool = False) -> list[str]:
 def _table(report: ParityReport) -> list[str]:
     """Rows in columns, below a line for each meta graph where there are several."""
     loaders = [n for n in report.loaders if any(n in row.loaders for row in report.rows)]
+    indent = "  " if _heads(report) else ""
     cells = {id(row): [_cell(row, n) for n in loaders] for row in report.rows}
     widths = [max((len(of[i]) for of in cells.values()), default=0) for i in range(len(loaders))]
     ends = {id(row): _end(row) for row in report.rows}
-    indent = "  " if _heads(report) else ""
+    titles = _titles(report, {id(row): (*cells[id(row)], ends[id(row)]) for row in report.rows})
     room = WIDTH - len(indent) - sum(widths) - 3 * (len(widths) + 1)
-    room -= max(map(len, ends.values()), default=0)
-    room = max(room, 12)
-    width = max((len(row.title) for row in report.rows if len(row.title) <= room), default=0)
+    room = max(room - max(map(len, ends.values()), default=0), 12)
+    width = max((len(title) for title in titles.values() if len(title) <= room), default=0)
     out = []
     for graph in report.meta_graphs:
         if indent:
             new = "" if graph["after"] == graph["before"] else f" -> {tag_set(graph['after'])}"
             out.append(tag_set(graph["before"]) + new)
         for row in report.rows:
-            if row.meta_graph != graph["before"]:
+            if row.meta_graph != graph["before"] or id(row) not in titles:
                 continue
-            title = row.title
+            title = titles[id(row)]
             if len(title) > room:  # a long name has a line of its own
                 out += wrapped(title, indent, indent + "    ")
                 title = ""
             parts = [f"{c:<{w}}" for c, w in zip(cells[id(row)], widths, strict=True)]
             line = "   ".join([f"{title:<{width}}", *parts, ends[id(row)]])
             out.append((indent + line).rstrip())
-            out += [indent + line for line in _findings(report, row)]
+            out += _findings(report, row, indent + "  ")
     return out
+
+
+def _titles(report: ParityReport, told: dict[int, tuple[str, ...]]) -> dict[int, str]:
+    """What the rows that are shown are called, by the row's id.
+
+    A Python function has a trace for each kind of arguments that it was called with: those of
+    which the same is said are one row.
+
+    Args:
+        told: What is said of each, beside what is found in it.
+    """
+    traces: dict[tuple[object, ...], list[Row]] = {}
+    for row in report.rows:
+        alike: tuple[object, ...] = (id(row),)
+        if row.kind == "callable" and "(" in row.name:
+            found = _findings(report, row, "")
+            alike = (*row.meta_graph, _base(row.name), *told[id(row)], *found)
+        traces.setdefault(alike, []).append(row)
+    titles = {}
+    for first_row, *more in traces.values():
+        name = f"{printable(_base(first_row.name))} ({count(len(more) + 1)} traces)"
+        titles[id(first_row)] = name if more else first_row.title
+    return titles
+
+
+def _base(name: str) -> str:
+    """The name of a Python function without the arguments of its trace."""
+    return name.partition("(")[0]
 
 
 def _heads(report: ParityReport) -> bool:
@@ -159,7 +187,7 @@ def _end(row: Row) -> str:
     return f"({', '.join(each)})"
 
 
-def _findings(report: ParityReport, row: Row) -> list[str]:
+def _findings(report: ParityReport, row: Row, indent: str) -> list[str]:
     """What differs in a row, and what is unstable, by output."""
     out = []
     for head, remarks in (("", report.differences), ("unstable: ", report.unstable)):
@@ -169,20 +197,13 @@ def _findings(report: ParityReport, row: Row) -> list[str]:
                 parts.setdefault(remark.part, []).append(remark)
         for part, found in list(parts.items())[:MAX_ALIKE]:
             name = head + (printable(part) if part is not None else "")
-            out += _remark(name, found, report, row=row)
+            out += _remark(name, found, indent, row)
         if len(parts) > MAX_ALIKE:
-            out.append(f"  and {count(len(parts) - MAX_ALIKE)} more; --json lists them")
+            out.append(f"{indent}and {count(len(parts) - MAX_ALIKE)} more; --json lists them")
     return out
 
 
-def _remark(
-    name: str,
-    remarks: list[Remark],
-    report: ParityReport,
-    *,
-    row: Row | None = None,
-    indent: str = "  ",
-) -> list[str]:
+def _remark(name: str, remarks: list[Remark], indent: str, row: Row | None = None) -> list[str]:
     """Remarks about one output: what is said in each loader, each text once."""
     texts: dict[tuple[str, ...], list[Remark]] = {}
     for remark in remarks:
@@ -241,12 +262,12 @@ def _verdict(report: ParityReport) -> str:
     words = report.verdict
     if report.differences:
         names = dict.fromkeys(
-            tag_set(r.meta_graph) if r.kind == "meta_graph" else printable(r.name)
+            tag_set(r.meta_graph) if r.kind == "meta_graph" else _base(r.name)
             for r in report.differences
         )
         words += f" in {listed(names)}"
     if report.unstable:
-        names = dict.fromkeys(printable(r.name) for r in report.unstable)
+        names = dict.fromkeys(_base(r.name) for r in report.unstable)
         words += f" (unstable: {listed(names)})"
     return words
 
@@ -254,13 +275,13 @@ def _verdict(report: ParityReport) -> str:
 def not_compared(report: ParityReport) -> list[tuple[str, str]]:
     """(what, why) of what was not compared: of one kind and for one reason named together."""
     several = _heads(report)
-    compared = {row.name.partition("(")[0] for row in report.rows if row.kind == "callable"}
+    compared = {_base(row.name) for row in report.rows if row.kind == "callable"}
     groups: dict[tuple[str, str], dict[str, list[Remark]]] = {}
     for remark in report.not_compared:
         why = remark.why if remark.input is None else f"{remark.why}; input {remark.input}"
         name = subject(remark, several=several)
-        if remark.kind == "callable" and remark.name.partition("(")[0] not in compared:
-            name = name.partition("(")[0]  # all that it is made for
+        if remark.kind == "callable" and _base(remark.name) not in compared:
+            name = _base(name)
         groups.setdefault((why, remark.kind), {}).setdefault(name, []).append(remark)
     return [
         (listed(_subject(report, name, remarks) for name, remarks in subjects.items()), why)

@@ -165,19 +165,21 @@ class Pass:
     def differ(self, row: Row, why: str, n: int = 1, **more: Any) -> None:
         """Add a difference; ``n`` is 0 where no two things were held against each other."""
         self.verdict(row, "differs", n)
-        self.report.differences.append(self._remark(row.kind, row.name, why, **more))
+        self.report.differences.append(self._remark(row, why, **more))
 
     def unstable(self, row: Row, why: str, **where: Any) -> None:
         """Add what BEFORE itself does differently each time."""
         self.verdict(row, "unstable")
-        self.report.unstable.append(self._remark(row.kind, row.name, why, **where))
+        self.report.unstable.append(self._remark(row, why, **where))
 
     def skip(self, kind: str, name: str, why: str, **where: Any) -> None:
         """Add what is not compared."""
-        self.report.not_compared.append(self._remark(kind, name, why, **where))
+        self.report.not_compared.append(Remark(self._tags, kind, name, self.loader, why, **where))
 
-    def _remark(self, kind: str, name: str, why: str, **more: Any) -> Remark:
-        return Remark(self._tags, kind, name, self.loader, why, **more)
+    def _remark(self, row: Row, why: str, **more: Any) -> Remark:
+        return Remark(
+            self._tags, row.kind, row.name, self.loader, why, after=row.after, **more
+        )
 
     def hold(
         self,
@@ -200,7 +202,7 @@ class Pass:
         elif not same_spec(mine, theirs):
             self.differ(row, f"{spec(mine)} -> {spec(theirs)}", **where)
         else:
-            remark = self._remark(row.kind, row.name, "differs", **where)
+            remark = self._remark(row, "differs", **where)
             self._unmeasured.append((row, remark, {"before": before, "after": after}))
 
     def measure(self) -> None:

@@ -57,7 +57,7 @@ class Remark(Record):
     Attributes:
         meta_graph: BEFORE's tag set, sorted; AFTER's of a meta graph that only AFTER has.
         kind: As of a `Row`; or "meta_graph" of a whole one, "load" of all in a loader.
-        name: As of a `Row`; "" of these two.
+        name, after: As of a `Row`; "" and None of these two.
         loader: "v2", "v1" or "cc"; None where it is of no loader.
         part: The input, output, variable, table or asset; None of all of it.
         input: On which input, in words; None where inputs play no part.
@@ -67,7 +67,8 @@ class Remark(Record):
     """
 
     __slots__ = (
-        "meta_graph", "kind", "name", "loader", "part", "input", "why", "measure", "hint",
+        "meta_graph", "kind", "name", "after", "loader", "part", "input", "why", "measure",
+        "hint",
     )  # fmt: skip
 
     def __init__(
@@ -78,18 +79,20 @@ class Remark(Record):
         loader: str | None,
         why: str,
         *,
+        after: str | None = None,
         part: str | None = None,
         input: str | None = None,
         measure: dict[str, Any] | None = None,
         hint: str | None = None,
     ) -> None:
         self.meta_graph, self.kind, self.name, self.loader = meta_graph, kind, name, loader
-        self.part, self.input, self.why = part, input, why
+        self.after, self.part, self.input, self.why = after, part, input, why
         self.measure, self.hint = measure, hint
 
     def of(self, row: Row) -> bool:
         """Whether it is said of that row."""
-        return (self.meta_graph, self.kind, self.name) == (row.meta_graph, row.kind, row.name)
+        names = ("meta_graph", "kind", "name", "after")
+        return all(getattr(self, name) == getattr(row, name) for name in names)
 
 
 class ParityReport(Record):
