@@ -27,6 +27,8 @@ class Spec(NamedTuple):
     role: str | None
     dtype: str
     shape: Shape
+    optional: bool = False
+    default: Array | None = None
 
 
 class Call:
@@ -46,6 +48,9 @@ class Call:
             self.inputs[name] = Spec(alias, role or None, dtype, shape)
         self.takes = takes
         self.fed: list[dict[str, Array]] = []
+
+    def lacking(self, feed: Mapping[str, Array]) -> list[str]:
+        return [n for n, spec in self.inputs.items() if n not in feed and not spec.optional]
 
     def run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
         self.fed.append(dict(feed))
@@ -300,6 +305,22 @@ def test_inputs_that_are_not_given_are_made_with_as_many_rows(tmp_path: Path) ->
         assert shapes(found) == {"x": (5,), "y": (5, 3)}
     [refused] = sets(call, inputs=path, made=False)
     assert str(refused.error) == "no values for y"
+
+
+def test_inputs_with_a_default_are_left_out_once(tmp_path: Path) -> None:
+    call = Call({"x": ("float32", (2,)), "scale": ("float32", ()), "base": ("float32", ())})
+    two = np.array(2, np.float32)
+    call.inputs["scale"] = call.inputs["scale"]._replace(optional=True)
+    call.inputs["base"] = call.inputs["base"]._replace(default=two)
+    made, without = sets(call)
+    assert made.feed.keys() == call.inputs.keys() and made.feed["base"] != two
+    assert without.how == "made, defaults of base, scale"
+    assert without.feed.keys() == {"x", "base"} and without.feed["base"] == two
+    path = npz(tmp_path, x=np.ones(2))
+    [given] = sets(call, inputs=path)
+    assert given.how == "given" and given.feed.keys() == {"x", "base"}
+    [given] = sets(call, inputs=path, made=False)
+    assert given.error is None and given.feed["base"] == two
 
 
 def test_a_name_may_say_of_which_signature(tmp_path: Path) -> None:

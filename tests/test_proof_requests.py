@@ -1,4 +1,4 @@
-"""What the child is told to feed: warm-up requests, defaults, the names of an npz file."""
+"""What the child is told to feed: warm-up requests, the names of an npz file."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def decoded(inputs: Any) -> Any:
 
 
 def test_a_model_without_requests(ranker: Path) -> None:
-    assert want(ranker, seed=7) == ({"seed": 7, "defaults": {}, "requests": {}}, [])
+    assert want(ranker, seed=7) == ({"seed": 7, "requests": {}}, [])
 
 
 def test_requests_to_predict(ranker: Path) -> None:

@@ -212,8 +212,8 @@ def test_examples_are_serialised(model: ModelFactory, run: Run) -> None:
 @pytest.mark.parametrize(
     ("inputs", "text"),
     [
-        (None, 'no inputs for signature "rank"; it takes items: int32[?], user: float32[1, 4]'),
-        ({"user": USER}, "no values for items"),
+        (None, "no values for items, user; it takes items: int32[?], user: float32[1, 4]"),
+        ({"user": USER}, 'signature "rank": no values for items; it takes '),
         ({"usr": USER}, 'signature "rank" has no input "usr"'),
         ({"user": USER, "items": [1.5]}, "items is float64, and the model takes int32"),
         ({"user": [1.0], "items": ITEMS}, "user has shape [1], and the model takes [1, 4]"),

@@ -1,4 +1,4 @@
-"""What a model is to be run on, for the child: warm-up requests, defaults, a file of arrays.
+"""What a model is to be run on, for the child: warm-up requests, a file of arrays.
 
 Tensors are handed on as they lie in their files; nothing is decoded here, and nothing unpickled.
 """
@@ -16,7 +16,7 @@ from ..text import count, counted, did_you_mean, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from ..edits.warmup import Request
@@ -50,7 +50,7 @@ def want(model: SavedModel, *, seed: int = 0, inputs: str | None = None) -> tupl
     Raises:
         UsageError: ``inputs`` is no npz file, or has a name that is no input.
     """
-    wanted: Json = {"seed": seed, "defaults": defaults(model.meta_graphs)}
+    wanted: Json = {"seed": seed}
     if inputs is not None:
         check_names(inputs, npz_names(inputs), model.meta_graphs)
         wanted["inputs"] = os.path.abspath(inputs)
@@ -58,11 +58,11 @@ def want(model: SavedModel, *, seed: int = 0, inputs: str | None = None) -> tupl
     return wanted, notes
 
 
-def defaults(graphs: Iterable[MetaGraph]) -> dict[str, dict[str, str]]:
-    """A signature's key -> an input's name -> the TensorProto that it is when left out."""
+def defaults(graph: MetaGraph) -> dict[str, dict[str, str]]:
+    """A signature's key -> an input's name -> the TensorProto that it is when left out, as
+    base64."""
     return {
         key: {name: _base64(default.encoded()) for name, default in signature.defaults.items()}
-        for graph in graphs
         for key, signature in graph.signatures.items()
         if signature.defaults
     }

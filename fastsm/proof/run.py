@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..bundle.variables import Array
-    from ..views import MetaGraph, Signature
+    from ..views import MetaGraph
 
     Path = str | os.PathLike[str]
 
@@ -163,9 +163,9 @@ def run_in(
         file = os.path.abspath(inputs)
     elif inputs is not None:
         given = dict(inputs)
-    _check_given(model.path, graph, signature, file, [*given, *(examples or {})], random)
+    _check_given(model.path, graph, signature, file, [*given, *(examples or {})])
     want: dict[str, Any] = {
-        "seed": setting.seed, "made": random, "defaults": requests.defaults([graph]),
+        "seed": setting.seed, "made": random, "defaults": requests.defaults(graph),
         "examples": {name: list(several) for name, several in (examples or {}).items()},
         "inputs": file,
     }  # fmt: skip
@@ -193,7 +193,7 @@ def run_in(
             raise MissingError(
                 model.path, f"there is no {printable(call)}", hint=did_you_mean(call, known)
             )
-        _raise_failure(model.path, signature, answer)
+        _raise_failure(model.path, graph, signature, answer)
         fed, outputs = _load(answer["inputs"]), _load(answer["outputs"])
     finally:
         if own is not None:
@@ -219,35 +219,20 @@ def _call(path: str, graph: MetaGraph, signature: str) -> str:
 
 
 def _check_given(
-    path: str,
-    graph: MetaGraph,
-    key: str,
-    file: str | None,
-    names: Sequence[str],
-    random: bool,
+    path: str, graph: MetaGraph, key: str, file: str | None, names: Sequence[str]
 ) -> None:
-    """Refuse inputs that the signature has not, and to run it without those that it has."""
+    """Refuse inputs that the signature has not."""
     if file is not None:
         requests.check_names(file, requests.npz_names(file), [graph])
     if key not in graph.signatures:
         return
-    signature = graph.signatures[key]
+    inputs = graph.signatures[key].inputs
     for name in names:
-        if name not in signature.inputs and name.rpartition("[")[0] not in signature.inputs:
+        if name not in inputs and name.rpartition("[")[0] not in inputs:
             raise UsageError(
                 path, f'signature "{printable(key)}" has no input "{printable(name)}"',
-                hint=did_you_mean(name, signature.inputs),
+                hint=did_you_mean(name, inputs),
             )  # fmt: skip
-    lacking = [name for name in signature.inputs if name not in signature.defaults]
-    if lacking and not (random or names or file is not None):
-        raise UsageError(
-            path, f'no inputs for signature "{printable(key)}"; it takes {_takes(signature)}',
-            hint="Give them (--inputs FILE.npz, --input NAME=VALUE), or let them be made: --random",
-        )  # fmt: skip
-
-
-def _takes(signature: Signature) -> str:
-    return listed(f"{name}: {info.spec()}" for name, info in signature.inputs.items())
 
 
 def _save(path: str, given: Mapping[str, Any]) -> None:
@@ -300,12 +285,19 @@ def _no_dtypes() -> BackendMissingError:
     )  # fmt: skip
 
 
-def _raise_failure(path: str, signature: str, answer: Mapping[str, Any]) -> None:
+def _raise_failure(path: str, graph: MetaGraph, signature: str, answer: Mapping[str, Any]) -> None:
     how = answer["failed"]
     if how is None:
         return
     if how["unfit"]:
-        raise UsageError(path, f'signature "{printable(signature)}": {printable(how["text"], 500)}')
+        problem, hint = printable(how["text"], 500), None
+        if how["type"] == "Lacking":
+            hint = "--inputs FILE.npz or --input NAME=VALUE give them, --random makes them."
+            if signature in graph.signatures:
+                inputs = graph.signatures[signature].inputs
+                takes = listed(f"{name}: {info.spec()}" for name, info in inputs.items())
+                problem += f"; it takes {takes}"
+        raise UsageError(path, f'signature "{printable(signature)}": {problem}', hint=hint)
     words = Failed("error", how["type"], how["text"]).words()
     made = "no inputs were found on which it runs" if answer["how"].startswith("made") else ""
     raise UnsupportedError(

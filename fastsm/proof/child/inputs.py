@@ -55,6 +55,10 @@ class InputError(Exception):
     """Inputs that cannot be made, or that do not fit what the model asks for."""
 
 
+class Lacking(InputError):
+    """Inputs that are neither given nor to be made."""
+
+
 class InputSet(NamedTuple):
     """What a call was fed, and what it made of that.
 
@@ -82,39 +86,33 @@ def sets_of(call: Any, want: Mapping[str, Any], opened: Any) -> Iterator[InputSe
                 with these; those that it lacks are made.
             examples: An input's name -> features of Examples: see `given.examples`.
             requests: A signature's key -> what `_request` takes.
-            defaults: A signature's key -> an input's name -> a TensorProto, as base64: what is
-                fed where others are given and this one is not.
+            defaults: A signature's key -> an input's name -> a TensorProto, as base64: what the
+                file says that an input is when it is left out, where the loader does not.
             made: False: nothing is made.
             first: True: only the first set, not each.
         opened: The `Opened` that has the call: ``path``, ``tags``.
     """
-    defaults = {}
-    if call.kind == "signature":
-        encoded = want.get("defaults", {}).get(call.key, {})
-        defaults = {alias: {"tensor": data} for alias, data in encoded.items()}
+    makes = want.get("made", True)
+    of_file = want.get("defaults", {}).get(call.key, {}) if call.kind == "signature" else {}
     try:
+        told = {n: _value({"tensor": data}) for n, data in of_file.items() if n in call.inputs}
+        defaults = {**told, **_defaults(call)}
         fixed = given.fitting(call, given.arrays(want["inputs"])) if want.get("inputs") else {}
         fixed.update(given.fitting(call, given.examples(want.get("examples", {}))))
-        if fixed or not want.get("made", True):
-            fixed = {**_values(call, defaults), **fixed}
-    except (given.Unfitting, ValueError) as e:
+    except (given.Unfitting, ValueError, TypeError) as e:
         yield InputSet("given", {}, None, InputError(str(e)))
         return
-    if call.inputs and fixed.keys() == call.inputs.keys():
-        yield _ran(call, "given", fixed)
-        return
-    n_sets = 0
+    if fixed:
+        fixed = {**defaults, **fixed}
     requests = want.get("requests", {}).get(call.key, ()) if call.kind == "signature" else ()
     for request in () if fixed else requests:
         yield _request(call, request, defaults)
-        n_sets += 1
-    if not want.get("made", True):
-        if lacking := sorted(call.inputs.keys() - fixed.keys()):
-            if not n_sets:
-                error = InputError(f"no values for {', '.join(lacking)}")
-                yield InputSet("given", fixed, None, error)
-        elif not n_sets:
-            yield _ran(call, "given", fixed)
+    if fixed and not call.lacking(fixed):
+        yield _ran(call, "given", fixed)
+        return
+    if not makes:
+        if fixed or not requests:
+            yield _fed(call, "given", fixed or defaults)
         return
     maker = _Maker(call.inputs, fixed, want.get("seed", 0), opened)
     made: list[InputSet] = []
@@ -126,6 +124,13 @@ def sets_of(call: Any, want: Mapping[str, Any], opened: Any) -> Iterator[InputSe
         if not known and not (extra and found.error is not None):
             made.append(found)
             yield found
+    ran = next((one for one in made if one.error is None), None)
+    left = {n for n, s in call.inputs.items() if n not in fixed and _may_be_left_out(s)}
+    if ran is not None and left and not want.get("first"):
+        feed = {name: array for name, array in ran.feed.items() if name not in left}
+        yield _ran(
+            call, f"{ran.how}, defaults of {', '.join(sorted(left))}", _defaults(call) | feed
+        )
 
 
 def _ran(call: Any, how: str, feed: dict[str, Array]) -> InputSet:
@@ -135,27 +140,42 @@ def _ran(call: Any, how: str, feed: dict[str, Array]) -> InputSet:
         return InputSet(how, feed, None, e)
 
 
+def _fed(call: Any, how: str, feed: dict[str, Array]) -> InputSet:
+    """Runs it, if nothing is lacking that must be fed; else nobody made it up."""
+    if lacking := call.lacking(feed):
+        return InputSet(how, feed, None, Lacking(f"no values for {', '.join(lacking)}"))
+    return _ran(call, how, feed)
+
+
+def _may_be_left_out(spec: Any) -> bool:
+    """A part of a composite goes with the others."""
+    return spec.role is None and (spec.optional or spec.default is not None)
+
+
+def _defaults(call: Any) -> dict[str, Array]:
+    """What is fed for inputs that are left out, where TensorFlow does not do it by itself."""
+    return {
+        name: spec.default
+        for name, spec in call.inputs.items()
+        if spec.default is not None and not spec.optional
+    }
+
+
 # -- warm-up requests --
 
 
-def _request(call: Any, request: Mapping[str, Any], defaults: Mapping[str, Any]) -> InputSet:
+def _request(call: Any, request: Mapping[str, Any], defaults: Mapping[str, Array]) -> InputSet:
     """A request: ``name``, and ``inputs``: name -> {tensor: a TensorProto} or {strings: [...]},
     bytes as base64."""
     how = request["name"]
     try:
         if unknown := sorted(request["inputs"].keys() - call.inputs.keys()):
             raise InputError(f"there is no input {', '.join(unknown)}")
-        feed = _values(call, {**defaults, **request["inputs"]})
+        values = {alias: _value(value) for alias, value in request["inputs"].items()}
+        feed = {**defaults, **given.fitting(call, values)}
     except (InputError, given.Unfitting, ValueError, TypeError) as e:
         return InputSet(how, {}, None, InputError(str(e)))
-    if lacking := sorted(call.inputs.keys() - feed.keys()):
-        return InputSet(how, feed, None, InputError(f"no values for {', '.join(lacking)}"))
-    return _ran(call, how, feed)
-
-
-def _values(call: Any, values: Mapping[str, Mapping[str, Any]]) -> dict[str, Array]:
-    """What was written as a request writes it, as a call takes it."""
-    return given.fitting(call, {alias: _value(value) for alias, value in values.items()})
+    return _fed(call, how, feed)
 
 
 def _value(value: Mapping[str, Any]) -> Array:
