@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import sys
 from collections.abc import Mapping
 from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from typing import Any
@@ -35,8 +36,8 @@ class Buffer(ctypes.Structure):
 @functools.cache
 def library() -> ctypes.CDLL:
     """TensorFlow's own library."""
-    folder = os.path.dirname(tf.__file__)
-    loaded = ctypes.CDLL(os.path.join(folder, "libtensorflow_cc.so.2"))
+    name = "libtensorflow_cc.2.dylib" if sys.platform == "darwin" else "libtensorflow_cc.so.2"
+    loaded = ctypes.CDLL(os.path.join(os.path.dirname(tf.__file__), name))
     for name, result in {
         "TF_NewStatus": c_void_p,
         "TF_Message": c_char_p,
@@ -182,9 +183,12 @@ class Session:
         """The DataType of a tensor of the graph.
 
         Raises:
-            KeyError: It has no such operation.
+            KeyError: It has no such tensor.
         """
-        return int(library().TF_OperationOutputType(self._output(tensor)))
+        output = self._output(tensor)
+        if output.index >= library().TF_OperationNumOutputs(c_void_p(output.operation)):
+            raise KeyError(f"no tensor {tensor!r} in the graph")
+        return int(library().TF_OperationOutputType(output))
 
     def add(self, added: Any) -> None:
         """Add a node to the graph.

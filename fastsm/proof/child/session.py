@@ -110,7 +110,7 @@ class Session(Opened):
         )
         for name, (spec, tensor) in inputs.items():
             optional = tensor.partition(":")[0] in self._optional
-            default = signature.defaults.get(name)
+            default = getattr(signature, "defaults", {}).get(name)  # since TensorFlow 2.14
             array = None if default is None else array_of(tf.make_ndarray(default))
             inputs[name] = spec._replace(optional=optional, default=array), tensor
         fed = {name: tensor for name, (_, tensor) in inputs.items()}
