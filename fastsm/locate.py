@@ -189,7 +189,9 @@ def _below(folder: str, left: list[int]) -> tuple[int, int]:
     return size, n
 
 
-def below(folder: str, skip: Callable[[str], object]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def below(
+    folder: str, skip: Callable[[str], object]
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """What lies below a folder, by its path in it; links are not followed.
 
     Args:

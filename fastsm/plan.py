@@ -6,7 +6,6 @@
 
 Nothing here touches a disk, apart from reading the sources that it was given.
 """
-
 from __future__ import annotations
 
 import os
@@ -106,7 +105,9 @@ class Rewrite:
         except CoreError as error:
             raise InternalError("", "splices overlap", offset=error.offset) from error
 
-    def cut_all(self, what: Cut, within: Sequence[Field]) -> tuple[list[tuple[bytes, int]], int]:
+    def cut_all(
+        self, what: Cut, within: Sequence[Field]
+    ) -> tuple[list[tuple[bytes, int]], int]:
         """Cut out what all nodes of a GraphDef, and of its functions, can do without.
 
         The core finds it and writes the rows down: there may be a million.
@@ -124,7 +125,9 @@ class Rewrite:
         """
         row = self._enter(within)
         _, start, end = within[-1]
-        found = cuts(self._source, what, start, end, self._splices, self._fields, row, len(within))
+        found = cuts(
+            self._source, what, start, end, self._splices, self._fields, row, len(within)
+        )
         self._n_fields = len(self._fields) // _FIELD_SIZE
         return found
 

@@ -112,7 +112,9 @@ class TensorInfo(Record):
         self.dtype_number = message.get(2, 0) & 0xFFFFFFFF
         self.dtype = dtypes.name(self.dtype_number)
         self.dims = shape(message.get(3, {}))
-        self.shape = None if self.dims is None else tuple([None if d < 0 else d for d in self.dims])
+        self.shape = (
+            None if self.dims is None else tuple([None if d < 0 else d for d in self.dims])
+        )
         self.name: str = message.get(1, "")
         self.encoding = ""
         self.indices: str | None = None
@@ -123,7 +125,9 @@ class TensorInfo(Record):
             self.encoding = "name"
         elif 4 in message:
             self.encoding = "coo_sparse"
-            self.name, self.indices, self.dense_shape = [message[4].get(n, "") for n in (1, 2, 3)]
+            self.name, self.indices, self.dense_shape = [
+                message[4].get(n, "") for n in (1, 2, 3)
+            ]
         elif 5 in message:
             self.encoding = "composite_tensor"
             self._read_composite(message[5])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from fastsm.proof import run as proof
-from fastsm.proof.setting import Setting
 from fastsm.proof.worker import Worker
 
 tf = pytest.importorskip("tensorflow")
@@ -22,10 +21,9 @@ pytestmark = pytest.mark.tensorflow
 Run = Callable[..., proof.Ran]
 
 
-@pytest.fixture(scope="module")
-def run() -> Iterator[Run]:
-    with Worker(Setting()) as worker:
-        yield functools.partial(proof.run_in, worker.setting, worker=worker, random=True)
+@pytest.fixture
+def run(worker: Worker) -> Run:
+    return functools.partial(proof.run_in, worker.setting, worker=worker, random=True)
 
 
 def saved(folder: Path, rank: int, **functions: Callable[[Any], Any]) -> Path:

@@ -9,7 +9,7 @@ import re
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,6 @@ LOADERS = ["v2", "v1", "cc"]
 USER, ITEMS = [[0.5, -1.0, 2.0, 0.0]], [2]
 
 Run = Callable[..., proof.Ran]
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    with Worker(Setting()) as one:
-        yield one
 
 
 @pytest.fixture

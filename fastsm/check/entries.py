@@ -169,7 +169,9 @@ def _check_size(
     return False
 
 
-def _check_shard(report: Report, file: str, key: bytes, shard: int, index: BundleIndex) -> bool:
+def _check_shard(
+    report: Report, file: str, key: bytes, shard: int, index: BundleIndex
+) -> bool:
     n_shards = index.n_shards
     if 0 <= shard < n_shards:
         return True
@@ -253,7 +255,9 @@ def open_shard(bundle: Bundle, shard: int) -> File:
         return bundle.shard(shard)  # which has the words
 
 
-def _check_ranges(report: Report, file: str, entries: list[Entry], n_bytes: int) -> list[Entry]:
+def _check_ranges(
+    report: Report, file: str, entries: list[Entry], n_bytes: int
+) -> list[Entry]:
     inside = []
     for e in entries:
         if e.offset <= n_bytes and e.size <= n_bytes - e.offset:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 #: What `errors` says where fastsm gives up and the file may be sound.
 PAST_LIMIT = "a limit of fastsm"
 
-
 class Damage:
     """Turns what a part of saved_model.pb raises into findings: each place once."""
 
@@ -99,7 +98,9 @@ def check_references(
         report.skip(f"{graph.place}: what it names, against its nodes")
     else:
         report.count("nodes", graph.n_nodes + graph.n_function_nodes)
-    references = References(graph, edges, tracked, keys, by_objects=by_objects, skip=report.skip)
+    references = References(
+        graph, edges, tracked, keys, by_objects=by_objects, skip=report.skip
+    )
     for part in references.parts():
         damage.guard(lambda part=part: add_unresolved(report, damage.file, part))  # type: ignore[misc]
     return references
@@ -108,7 +109,9 @@ def check_references(
 def add_unresolved(report: Report, file: str, found: Iterable[Unresolved]) -> None:
     """A finding for each reference of a file that leads nowhere."""
     for one in found:
-        report.add(one.rule, file, one.problem, offset=one.offset, place=one.place, key=one.name)
+        report.add(
+            one.rule, file, one.problem, offset=one.offset, place=one.place, key=one.name
+        )
 
 
 # -- files --
@@ -174,7 +177,9 @@ def check_links(report: Report, folder: str) -> None:
 # -- fingerprint.pb --
 
 
-def check_fingerprint(report: Report, model: SavedModel, quick: bool, checksum: int | None) -> None:
+def check_fingerprint(
+    report: Report, model: SavedModel, quick: bool, checksum: int | None
+) -> None:
     """fingerprint.pb against the files: each hash that can be told by itself.
 
     Args:
@@ -209,3 +214,4 @@ def _stale(report: Report, file: str, name: str, stored: int, computed: int | No
         "fingerprint-stale", file, f"{name}: says {stored}{words}", key=name, expected=stored,
         seen=computed,
     )  # fmt: skip
+

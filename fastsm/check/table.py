@@ -202,7 +202,7 @@ def _check_header(report: Report, name: str, index: BundleIndex) -> None:
     if not index.has_header:
         if any(f.id in ("index-block", "data-block") for f in report.findings):
             return  # it went with its block
-        report.add("header-missing", name, 'no header: the key "" is not there')
+        report.add("header-missing", name, "no header: the key \"\" is not there")
         return
     n_shards, endianness, _, producer, min_consumer, refuses = index.header()
     if producer < MIN_PRODUCER:

@@ -83,7 +83,9 @@ def verify(
     return report
 
 
-def _check_checkpoint(report: Report, prefix: str, quick: bool, progress: Progress | None) -> None:
+def _check_checkpoint(
+    report: Report, prefix: str, quick: bool, progress: Progress | None
+) -> None:
     bundle = _check_bundle(report, prefix, lambda name: name, quick, progress)
     if bundle is not None:
         file = os.path.basename(prefix) + ".index"
@@ -100,7 +102,9 @@ def _skip_others(report: Report, prefix: str) -> None:
         report.skip(f"other checkpoints than {printable(base)}: {', '.join(others[:8])}{more}")
 
 
-def _check_model(report: Report, located: Located, quick: bool, progress: Progress | None) -> None:
+def _check_model(
+    report: Report, located: Located, quick: bool, progress: Progress | None
+) -> None:
     prefix = os.path.join(located.folder, VARIABLES, VARIABLES)
     model = _open_model(report, located, os.path.lexists(prefix + ".index"))
     bundle = _check_bundle(report, prefix, lambda n: f"{VARIABLES}/{n}", quick, progress)

@@ -43,7 +43,9 @@ OPTIONS: list[Option] = [
 def run(args: Arguments) -> int:
     options = {**graph_keywords(args), **keywords(args)}
     inputs, outputs = _named(args.input, "--input"), _named(args.output, "--output")
-    result = add_signature(args.path, args.key, inputs, outputs, method=args.method, **options)
+    result = add_signature(
+        args.path, args.key, inputs, outputs, method=args.method, **options
+    )
     return report(args, "add-signature", result)
 
 

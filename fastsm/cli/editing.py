@@ -141,7 +141,9 @@ def report(
     if args.json:
         from .output import to_json
 
-        print(to_json({"schema": f"fastsm.{verb}/1", "dry_run": dry_run, **result.to_dict()}))
+        print(
+            to_json({"schema": f"fastsm.{verb}/1", "dry_run": dry_run, **result.to_dict()})
+        )
     elif not args.quiet:
         for line in _lines(args, result, out, bool(dry_run), place, screen):
             print(line)
@@ -166,7 +168,9 @@ def _lines(
         return [head]
     lines = [head + " " * 3 + "(dry run)" if dry_run else head]
     if not result.changed:
-        lines.append("  nothing to do: it is so already" if out is None else "  copied as it is")
+        lines.append(
+            "  nothing to do: it is so already" if out is None else "  copied as it is"
+        )
     shown = [] if screen else result.changes
     width = max([17, *(len(printable(c.name)) for c in shown)])
     for change in shown:

@@ -26,7 +26,6 @@ texts differ:
 Source: tensorflow/python/tools/saved_model_cli.py, tensorflow/python/saved_model/load.py
 and tensorflow/python/trackable/autotrackable.py (2.21).
 """
-
 from __future__ import annotations
 
 from .. import dtypes
@@ -158,7 +157,9 @@ def _find(model: Model, tag_set: str) -> MetaGraph:
             if set(graph.tags) == wanted:
                 return graph
     there = " ".join(_set(graph) for graph in model.meta_graphs) or "none"
-    raise MissingError(model.path, f"no meta graph {_braced(as_written)}; tag sets here: {there}")
+    raise MissingError(
+        model.path, f"no meta graph {_braced(as_written)}; tag sets here: {there}"
+    )
 
 
 def _set(graph: MetaGraph) -> str:

@@ -101,7 +101,9 @@ def _as_saved_model_cli(path: str, args: Arguments) -> int:
     from . import saved_model_cli
 
     if args.json:
-        raise UsageError("", "--json goes with fastsm's own options, not with saved_model_cli's")
+        raise UsageError(
+            "", "--json goes with fastsm's own options, not with saved_model_cli's"
+        )
     model = open_any(path)
     if not isinstance(model, SavedModel):
         raise UsageError(
@@ -232,7 +234,9 @@ def _fingerprint(model: SavedModel, check: bool, notes: list[str]) -> dict[str, 
             fits = None
         out["checkpoint_hash_ok"] = fits
         stale = ["checkpoint_hash"] if fits is False else []
-    notes += [f"fingerprint.pb is stale: its {name} is not that of this model" for name in stale]
+    notes += [
+        f"fingerprint.pb is stale: its {name} is not that of this model" for name in stale
+    ]
     return out
 
 

@@ -15,7 +15,6 @@
 A commit stages everything, checks it, and publishes it by one rename or exchange. At
 every moment a reader finds the old model or the new one.
 """
-
 from __future__ import annotations
 
 import errno
@@ -64,7 +63,9 @@ class Committed:
 
     __slots__ = ("changed", "path", "plan", "warnings", "written")
 
-    def __init__(self, plan: Plan, path: str, written: list[Change], warnings: list[str]) -> None:
+    def __init__(
+        self, plan: Plan, path: str, written: list[Change], warnings: list[str]
+    ) -> None:
         self.plan = plan
         self.changed = bool(written)
         self.path = path
@@ -156,7 +157,9 @@ def _commit(
             writer.warnings.append("no locks here: let nobody else edit the model meanwhile")
         _check_unchanged(writer, lock)
         digests = not dry_run and (backup is not None or receipt is not None)
-        items = items_of(plan, system, elsewhere=out is not None, digests=digests, dry_run=dry_run)
+        items = items_of(
+            plan, system, elsewhere=out is not None, digests=digests, dry_run=dry_run
+        )
         shape = _shape(writer, items, out, link, check)
         writer.check_space(*shape.space())
         if not dry_run:

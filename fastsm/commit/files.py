@@ -11,7 +11,6 @@ With a fingerprint beside it, the order of the names decides what a crash can sh
 
 so a fingerprint that is there is true. Each step is on the disk before the next.
 """
-
 from __future__ import annotations
 
 import os

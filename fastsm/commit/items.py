@@ -4,7 +4,6 @@ Deferred content and digests may read gigabytes: they are computed beside the co
 each in a thread of its own. One that is computed from a file that is written hands on what
 it reads, so that the file is read once.
 """
-
 from __future__ import annotations
 
 import os

@@ -3,7 +3,6 @@
 Staged files and folders have names of their own, the same each time: a crash leaves
 at most one set of them, and the next commit that gets the lock clears it.
 """
-
 from __future__ import annotations
 
 import errno

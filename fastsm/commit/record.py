@@ -5,7 +5,6 @@ A backup is minimal: the files that the edit changes or removes, as they were, b
 disk before the model changes. Both documents hold no time and no path of the machine
 beyond those that the caller named, so the same edit gives the same bytes.
 """
-
 from __future__ import annotations
 
 import errno

@@ -52,7 +52,9 @@ def write_new(
             raise
         reason = error.strerror or str(error)
         hint = HINTS.get(error.errno or 0)
-        raise CommitError(path, f"cannot be written: {reason}", on_disk="old", hint=hint) from error
+        raise CommitError(
+            path, f"cannot be written: {reason}", on_disk="old", hint=hint
+        ) from error
 
 
 def _write_new(

@@ -2,7 +2,6 @@
 
 Tests pass an object of their own that fails, delays or forgets them.
 """
-
 from __future__ import annotations
 
 import errno

@@ -1,5 +1,4 @@
 """Work beside the writing, in a thread of its own."""
-
 from __future__ import annotations
 
 import _thread

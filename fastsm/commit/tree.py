@@ -9,7 +9,6 @@ times are kept either way.
 The folder in place is then another one of the same name: a shell that stands in the
 model's folder stands in a deleted one afterwards.
 """
-
 from __future__ import annotations
 
 import errno

@@ -1,5 +1,4 @@
 """A backup put back: the old bytes, exactly, through the same commit."""
-
 from __future__ import annotations
 
 import os

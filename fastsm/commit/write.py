@@ -1,5 +1,4 @@
 """Sources and files onto the disk: gather, copy in the kernel, keep attributes, read back."""
-
 from __future__ import annotations
 
 import errno

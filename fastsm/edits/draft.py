@@ -325,7 +325,9 @@ class Draft:
     @property
     def changed(self) -> bool:
         """Whether any edit changed something, be it taken back by another."""
-        return self.reader is not self._first or self._rewrite is not None or not self.plan.empty
+        return (
+            self.reader is not self._first or self._rewrite is not None or not self.plan.empty
+        )
 
     def finish(self) -> Plan:
         """The plan, with all files that change. Not to be edited any more."""

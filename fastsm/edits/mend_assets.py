@@ -74,7 +74,9 @@ def bring_inside(draft: Draft) -> list[str]:
     return left
 
 
-def _inside(draft: Draft, name: str, named: list[Definition]) -> tuple[str, Source | None]:
+def _inside(
+    draft: Draft, name: str, named: list[Definition]
+) -> tuple[str, Source | None]:
     """The file of ``assets/`` that a name that leads out is to be, and what to copy there.
 
     Raises RefusedError where that cannot be told, or done.

@@ -90,7 +90,9 @@ def _having(draft: Draft, tags: frozenset[str]) -> list[MetaGraph]:
     return found
 
 
-def _remove(draft: Draft, verb: str, arguments: dict[str, Any], gone: Sequence[MetaGraph]) -> Done:
+def _remove(
+    draft: Draft, verb: str, arguments: dict[str, Any], gone: Sequence[MetaGraph]
+) -> Done:
     graphs = draft.graphs
     indices = {graph.index for graph in gone}
     left = [graph for graph in graphs if graph.index not in indices]
@@ -232,5 +234,7 @@ def needed(draft: Draft, graphs: Sequence[MetaGraph]) -> tuple[set[bytes], str]:
                 return found, f"the checkpoint's own object graph {e}"
             if objects.savers:
                 return found, "the checkpoint holds what a registered saver wrote"
-            found.update(key.encode("utf-8", "surrogateescape") for _, _, _, key in objects.values)
+            found.update(
+                key.encode("utf-8", "surrogateescape") for _, _, _, key in objects.values
+            )
     return found, ""

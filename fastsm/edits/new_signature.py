@@ -110,7 +110,9 @@ def add_signature(
     )  # fmt: skip
 
 
-def _find(draft: Draft, graph: MetaGraph, tensors: Tensors, names: list[str]) -> dict[str, Tensor]:
+def _find(
+    draft: Draft, graph: MetaGraph, tensors: Tensors, names: list[str]
+) -> dict[str, Tensor]:
     """The tensors of these names, all of a dtype that can be sent and received."""
     found = {}
     for name in names:

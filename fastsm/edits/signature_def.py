@@ -52,7 +52,9 @@ class Entry:
 
 def entries(graph: MetaGraph) -> list[Entry]:
     """The entries, in file order."""
-    return [Entry(graph, f) for f in graph.fields if f.number == _SIGNATURE_DEF and f.wire == LEN]
+    return [
+        Entry(graph, f) for f in graph.fields if f.number == _SIGNATURE_DEF and f.wire == LEN
+    ]
 
 
 def rename(rewrite: Rewrite, graph: MetaGraph, old: str, new: str) -> None:
@@ -135,7 +137,9 @@ def set_method(rewrite: Rewrite, graph: MetaGraph, key: str, method: str) -> Non
         rewrite.replace(end, end, delimited(_VALUE, new), entry.within)
 
 
-def signature(inputs: Mapping[str, bytes], outputs: Mapping[str, bytes], method: str) -> bytes:
+def signature(
+    inputs: Mapping[str, bytes], outputs: Mapping[str, bytes], method: str
+) -> bytes:
     """A SignatureDef as C++ writes it: the names of its maps sorted.
 
     Args:

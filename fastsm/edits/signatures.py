@@ -433,7 +433,9 @@ def said(tags: str | Iterable[str] | None, all_meta_graphs: bool) -> dict[str, A
     return {**out, "all_meta_graphs": True} if all_meta_graphs else out
 
 
-def inverse(draft: Draft, held: Sequence[Held], key: str, *words: str) -> tuple[str, ...] | None:
+def inverse(
+    draft: Draft, held: Sequence[Held], key: str, *words: str
+) -> tuple[str, ...] | None:
     """A command that edits a signature just where it was edited.
 
     Args:

@@ -203,7 +203,9 @@ class _Model:
         assert objects is not None
         self.objects = objects
         self.found = matched(objects, self.trackables)
-        self.handles = Handles(self.graph, self.edges, self._restoring, self.trackables, self.found)
+        self.handles = Handles(
+            self.graph, self.edges, self._restoring, self.trackables, self.found
+        )
 
     @property
     def _saving(self) -> Saving:

@@ -132,7 +132,9 @@ def each(graph: MetaGraph) -> Iterator[tuple[str, Field]]:
             yield reader.text(key, graph.place) if key else "", f
 
 
-def values(graph: MetaGraph, name: str, whole: Field) -> Iterator[tuple[Field, tuple[Field, ...]]]:
+def values(
+    graph: MetaGraph, name: str, whole: Field
+) -> Iterator[tuple[Field, tuple[Field, ...]]]:
     """The values of a collection: (field, the fields around it, outermost first). The number
     of the last around it says of which kind they are."""
     reader, place = graph.reader, _place(graph, name)

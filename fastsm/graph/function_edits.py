@@ -546,7 +546,9 @@ def _key(entry: Nested) -> int:
 # -- pieces that change places ---------------------------------------------------------------
 
 
-def permute(rewrite: Rewrite, message: Nested, slots: Sequence[Slot], order: Sequence[int]) -> None:
+def permute(
+    rewrite: Rewrite, message: Nested, slots: Sequence[Slot], order: Sequence[int]
+) -> None:
     """Put the bytes of slot order[i] into slot i; slots beyond the order stay."""
     source = message.reader.source
     pieces = [source.read(start, end - start) for start, end, _ in slots[: len(order)]]

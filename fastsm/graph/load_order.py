@@ -8,7 +8,6 @@ tensors each has: where the numbers grow a digit, later ones sort first.
 Source: tensorflow/python/saved_model/function_deserialization.py
 load_function_def_library (2.21).
 """
-
 from __future__ import annotations
 
 from ..source import LEN, VARINT, last, merged
@@ -81,7 +80,9 @@ class _Sizes:
 
     def __init__(self, functions: dict[str, _Function]) -> None:
         self.functions = functions
-        self.fixed = {op: n for n, ops in op_outputs.FIXED.items() for op in ops.split()}
+        self.fixed = {
+            op: n for n, ops in op_outputs.FIXED.items() for op in ops.split()
+        }
 
     def of(self, op: str, counts: dict[str, int]) -> int:
         if op in self.functions:
@@ -118,7 +119,9 @@ def _read_function(reader: Reader, field: Field, place: str) -> _Function:
     spans = [(field.at, field.end)]
     signature = reader.fields(merged(reader.each(spans, 1, place), 1), place)
     name = last(signature, 1)
-    n_inputs, n_outputs = (sum(f.number == n and f.wire == LEN for f in signature) for n in (2, 3))
+    n_inputs, n_outputs = (
+        sum(f.number == n and f.wire == LEN for f in signature) for n in (2, 3)
+    )
     return _Function(reader.text(name, place) if name else "", n_inputs, n_outputs, spans)
 
 

@@ -168,3 +168,4 @@ def of_graph(graph: MetaGraph) -> Nested:
 def alone(source: Source, path: str, place: str) -> Nested:
     """A message that is all of a source: a copy, to be edited by itself."""
     return Nested(Reader(source, path), [(0, source.size, ())], place)
+

@@ -7,7 +7,6 @@ end of the list tombstones are cut off.
 Source: tensorflow/core/protobuf/saved_object_graph.proto and
 trackable_object_graph.proto; tensorflow/cc/saved_model/bundle_v2.cc (2.21).
 """
-
 from __future__ import annotations
 
 from .._core import delimited, number

@@ -6,7 +6,6 @@ was read from, so that an edit can change the number of a node where it stands.
 Source: tensorflow/core/protobuf/saved_object_graph.proto and
 trackable_object_graph.proto (2.21).
 """
-
 from __future__ import annotations
 
 from .. import _core, dtypes
@@ -196,7 +195,9 @@ class ConcreteFunction:
 
     __slots__ = ("_reader", "_spans", "field", "name", "place")
 
-    def __init__(self, reader: Reader, name: str, field: Field, spans: Spans, place: str) -> None:
+    def __init__(
+        self, reader: Reader, name: str, field: Field, spans: Spans, place: str
+    ) -> None:
         self._reader = reader
         self._spans = spans
         self.place = place
@@ -494,7 +495,9 @@ class NodeList:
         for start, end in self.spans:
             while True:
                 try:
-                    chunk = _core.scan(self.reader.source, [(start, end)], only=number, most=_CHUNK)
+                    chunk = _core.scan(
+                        self.reader.source, [(start, end)], only=number, most=_CHUNK
+                    )
                 except CoreError as e:
                     raise self.reader.error(e, self.place) from None
                 for f in chunk:

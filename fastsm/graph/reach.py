@@ -215,7 +215,9 @@ class Reach:
                 action.is_kept = self.is_live(action.row)
         self._let_go(barriers, held, needed)
 
-    def _fresh(self, rows: Iterable[int], held: Container[int], needed: set[int]) -> list[int]:
+    def _fresh(
+        self, rows: Iterable[int], held: Container[int], needed: set[int]
+    ) -> list[int]:
         """The nodes that become live with some; told are the held NoOps that they take."""
         found: dict[int, None] = {}
         stack = list(rows)
@@ -229,7 +231,9 @@ class Reach:
             stack += [taken for taken in self._edges.taken(row) if taken != MISSING]
         return list(found)
 
-    def _let_go(self, barriers: Sequence[Barrier], held: dict[int, None], needed: set[int]) -> None:
+    def _let_go(
+        self, barriers: Sequence[Barrier], held: dict[int, None], needed: set[int]
+    ) -> None:
         """Of the NoOps that were held, let those go that wait for nothing any more."""
         above: dict[int, list[int]] = {}
         for row in held:

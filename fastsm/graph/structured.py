@@ -9,7 +9,6 @@ own order changes from run to run.
 Source: tensorflow/core/protobuf/struct.proto,
 tensorflow/python/saved_model/nested_structure_coder.py (2.21).
 """
-
 from __future__ import annotations
 
 from .. import dtypes
@@ -422,3 +421,4 @@ def _float32(value: float) -> float:
 
 def _only_dim(shape: object) -> int | None:
     return shape.dims[0] if isinstance(shape, TensorShape) and shape.dims else None
+

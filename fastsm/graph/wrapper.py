@@ -176,7 +176,9 @@ class Wrapper:
             return
         argspec = pairs(spec.inside(_FULLARGSPEC, "fullargspec"))
         became = dict(zip(names, renamed, strict=True))
-        became.update((python_name(a), python_name(b)) for a, b in zip(names, renamed, strict=True))
+        became.update(
+            (python_name(a), python_name(b)) for a, b in zip(names, renamed, strict=True)
+        )
         old, new = next(((a, b) for a, b in zip(names, renamed, strict=True) if a != b))
         for part in ("kwonlydefaults", "annotations"):
             if part in argspec:

@@ -99,7 +99,9 @@ def _wanted(path: str, only: str | Iterable[str] | None) -> list[str]:
     return [rule for rule in MENDERS if rule in named]
 
 
-def _sorted_out(report: Report, wanted: list[str], named: bool) -> tuple[dict[str, int], list[str]]:
+def _sorted_out(
+    report: Report, wanted: list[str], named: bool
+) -> tuple[dict[str, int], list[str]]:
     """How many findings of each rule are to be mended; a warning for each that is not."""
     by_rule: dict[str, int] = dict(report.omitted)
     for f in report.findings:

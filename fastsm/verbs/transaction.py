@@ -296,7 +296,9 @@ class Edit:
         """A second key for a signature: see `fastsm.copy_signature`."""
         from ..edits.signatures import copy_signature
 
-        self._add(copy_signature(self._open, key, new, tags=tags, all_meta_graphs=all_meta_graphs))
+        self._add(
+            copy_signature(self._open, key, new, tags=tags, all_meta_graphs=all_meta_graphs)
+        )
 
     def remove_signature(
         self, *keys: str, tags: Tags | None = None, all_meta_graphs: bool = False
@@ -305,7 +307,9 @@ class Edit:
         from ..edits.signatures import remove_signature
 
         self._must_say_where()
-        self._add(remove_signature(self._open, *keys, tags=tags, all_meta_graphs=all_meta_graphs))
+        self._add(
+            remove_signature(self._open, *keys, tags=tags, all_meta_graphs=all_meta_graphs)
+        )
 
     def set_method_name(
         self, key: str, method: str, *, tags: Tags | None = None, all_meta_graphs: bool = False
@@ -349,7 +353,9 @@ class Edit:
         """Another name for an input of a signature: see `fastsm.rename_input`."""
         from ..edits.signature_names import rename_input
 
-        done = rename_input(self._open, key, old, new, tags=tags, all_meta_graphs=all_meta_graphs)
+        done = rename_input(
+            self._open, key, old, new, tags=tags, all_meta_graphs=all_meta_graphs
+        )
         self._add(done)
 
     def rename_output(
@@ -364,7 +370,9 @@ class Edit:
         """Another name for an output of a signature: see `fastsm.rename_output`."""
         from ..edits.signature_names import rename_output
 
-        done = rename_output(self._open, key, old, new, tags=tags, all_meta_graphs=all_meta_graphs)
+        done = rename_output(
+            self._open, key, old, new, tags=tags, all_meta_graphs=all_meta_graphs
+        )
         self._add(done)
 
     def dedupe(self) -> None:

@@ -158,7 +158,9 @@ class GraphStrip:
         row = self.edges.row(node_of(tensor))
         if row is None:
             problem = f"names {printable(tensor)}, which is not in the graph"
-            raise FormatError(self.graph.reader.path, problem, place=f"{self.graph.place}.{place}")
+            raise FormatError(
+                self.graph.reader.path, problem, place=f"{self.graph.place}.{place}"
+            )
         return row
 
     def _owner(self, name: bytes) -> int:
