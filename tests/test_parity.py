@@ -66,6 +66,7 @@ class Told:
         self.assets: dict[str, Any] = {}
         self.other: list[str] = []
         self.same: dict[str, str] = {}
+        self.seconds = 0.0
         self.devices, self.elsewhere = {"CPU:0": 2}, {}
         self.loads: Callable[[str, dict[str, Any]], None] = lambda loader, options: None
 
@@ -84,7 +85,7 @@ class Told:
             },
             "variables": {}, "tables": {}, "assets": {}, "other": [], "kept": {},
             "placement": {"devices": self.devices, "elsewhere": self.elsewhere},
-            "seconds": {"load": 0.0, "run": 0.0, "state": 0.0},
+            "seconds": {"load": self.seconds, "state": 0.0, "run": 0.0},
         }  # fmt: skip
         if state:
             out["variables"] = {name: arrays.row(a) for name, a in self.variables.items()}
@@ -153,7 +154,7 @@ class Teller:
     asked: ClassVar[list[dict[str, Any]]] = []
 
     def __init__(self, setting: Any, *, timeout_s: float | None = None) -> None:
-        self.setting = setting
+        self.setting, self.timeout_s = setting, timeout_s
         self.folder = tempfile.mkdtemp()
         self.about = {
             "tensorflow": "2.21.0", "device": setting.device, "gpus": [], "note": None,
@@ -417,6 +418,34 @@ def test_a_call_that_kills_before_is_told_from_the_others(
     assert report.equal and verdicts(report)["order"] == {"not compared"}
     [why] = whys(report.not_compared)["order"]
     assert why == "BEFORE: ended TensorFlow's process (SIGABRT): Check failed: n > 0"
+
+
+def late(feed: Feed, session: dict[str, Any]) -> Feed:
+    raise Failed("timeout", "", "no answer in 10 s")
+
+
+@pytest.mark.parametrize("seconds", [4.0, 6.0])
+def test_a_call_that_takes_too_long(
+    seconds: float, held: Callable[..., ParityReport], told: type[Teller]
+) -> None:
+    """Where loading takes most of the time each call is not waited for by itself."""
+    before = Told(rank=linear, order=late)
+    before.seconds = seconds
+    report = held(before, Told(rank=linear, order=linear), loaders="v1", timeout=10.0)
+    slow = {"order"} if seconds < 5 else {"order", "rank"}
+    assert {r.name for r in report.not_compared} == slow
+    assert all("no answer in 10 s" in r.why for r in report.not_compared)
+    assert report.exit_code == (0 if seconds < 5 else 7)
+    assert len([a for a in told.asked if a["model"] is before]) == (4 if seconds < 5 else 2)
+
+
+def test_a_model_that_takes_too_long_to_load_is_asked_twice(
+    held: Callable[..., ParityReport], told: type[Teller]
+) -> None:
+    before = Told()
+    before.loads = never("v1", kind="timeout")
+    assert held(before, Told(), loaders="v1").exit_code == 7
+    assert len(told.asked) == 2
 
 
 def test_a_loader_that_does_not_load_after_is_a_difference(

@@ -102,8 +102,8 @@ class Pass:
     def examine(self, end: End, calls: list[dict[str, Any]] | None = None) -> Answer:
         """The model loaded, described and run: BEFORE on inputs that it makes, AFTER on those.
 
-        Where that ends the process it is found out what does: then all else is done, and
-        ``died`` says why of what was not.
+        Where that ends the process or takes too long, it is found out what does: then all else
+        is done, and ``died`` says why of what was not.
 
         Args:
             calls: What AFTER is to run.
@@ -119,27 +119,31 @@ class Pass:
         except Failed as failed:
             if failed.kind == "error":
                 raise
+            whole = failed
         try:
             answer = self.ask(end, state=True, **self._nothing(end))
         except Failed as failed:
-            if failed.kind == "error":
+            if failed.kind != "abort":
                 raise
             answer = self.ask(end, **self._nothing(end))
             answer["died"] = failed.words()
         if first:
-            each = {
-                id: {"only": [id]}
-                for id in answer["calls"]
-                if self.wanted is None or id in self.wanted
-            }
+            ids = [id for id in answer["calls"] if self.wanted is None or id in self.wanted]
+            each: dict[str, Answer] = {id: {"only": [id]} for id in ids}
         else:
             each = {one["id"]: {"calls": [one]} for one in calls or ()}
+        limit = end.worker.timeout_s if whole.kind == "timeout" else None
+        # Where loading alone takes most of the time, no call by itself would end in time.
+        slow = limit is not None and sum(answer["seconds"].values()) > limit / 2
         for id, alone in each.items():
-            if id in answer["calls"]:
-                try:
-                    answer["calls"][id] = self.ask(end, **alone, **how)["calls"][id]
-                except Failed as failed:
-                    answer["calls"][id]["died"] = failed.words()
+            if id not in answer["calls"]:
+                continue
+            try:
+                if slow:
+                    raise whole
+                answer["calls"][id] = self.ask(end, **alone, **how)["calls"][id]
+            except Failed as failed:
+                answer["calls"][id]["died"] = failed.words()
         return answer
 
     # -- writing down --
