@@ -59,7 +59,7 @@ def counted(n: int, noun: str, plural: str | None = None) -> str:
 
 
 def listed(names: Iterable[str], most: int = 20) -> str:
-    """``a, b, c``; of many names the first twenty, and how many there are."""
+    """``a, b, c``; of many names the first, and how many there are."""
     known = list(names)
     shown = ", ".join(map(printable, known[:most]))
     return f"{shown}, ... ({count(len(known))})" if len(known) > most else shown or "none"

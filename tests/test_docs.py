@@ -127,7 +127,7 @@ def test_docstrings(name: str, examples: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["open", "verify", "retag", "rename_input", "rename_output", "rename_asset", "replace_asset",
-     "dedupe", "repair", "strip_training_graph", "export_weights", "undo", "run"],
+     "dedupe", "repair", "strip_training_graph", "export_weights", "undo", "run", "parity"],
 )
 def test_public_verbs_have_an_example(name: str) -> None:
     verb = getattr(fastsm, name)

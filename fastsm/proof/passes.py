@@ -47,6 +47,7 @@ class End:
         """Drop the arrays that its jobs kept."""
         for folder in self._folders:
             shutil.rmtree(folder, ignore_errors=True)
+        self._folders.clear()
 
 
 class Pass:
@@ -84,20 +85,16 @@ class Pass:
     # -- asking --
 
     def ask(self, end: End, **options: Any) -> Answer:
-        """Job "examine" in a fresh session. Raises Failed where the model does not load."""
+        """As `End.examine`; what is to be run is in the options."""
         graph = self.pair.before if end is self.before else self.pair.after
         return end.examine(self.loader, graph.tags, **options)
 
     def state(self, end: End, **options: Any) -> Answer | None:
         """What a fresh session holds before anything is run; None where it cannot be had now."""
         try:
-            return self.ask(end, state=True, **self._nothing(end), **options)
+            return self.ask(end, state=True, **options)
         except Failed:
             return None
-
-    def _nothing(self, end: End) -> Answer:
-        """To be run."""
-        return {"only": []} if end is self.before else {"calls": []}
 
     def examine(self, end: End, calls: list[dict[str, Any]] | None = None) -> Answer:
         """The model loaded, described and run: BEFORE on inputs that it makes, AFTER on those.
@@ -121,11 +118,11 @@ class Pass:
                 raise
             whole = failed
         try:
-            answer = self.ask(end, state=True, **self._nothing(end))
+            answer = self.ask(end, state=True)
         except Failed as failed:
             if failed.kind != "abort":
                 raise
-            answer = self.ask(end, **self._nothing(end))
+            answer = self.ask(end)
             answer["died"] = failed.words()
         if first:
             ids = [id for id in answer["calls"] if self.wanted is None or id in self.wanted]
