@@ -273,33 +273,32 @@ def _verdict(report: ParityReport) -> str:
 
 
 def not_compared(report: ParityReport) -> list[tuple[str, str]]:
-    """(what, why) of what was not compared: of one kind and for one reason named together."""
-    several = _heads(report)
+    """(what, why) of what was not compared: of one kind, in the same loaders and for one reason
+    named together."""
     compared = {_base(row.name) for row in report.rows if row.kind == "callable"}
-    groups: dict[tuple[str, str], dict[str, list[Remark]]] = {}
+    several = _heads(report)
+    subjects: dict[tuple[str, str, str], list[Remark]] = {}
     for remark in report.not_compared:
         why = remark.why if remark.input is None else f"{remark.why}; input {remark.input}"
         name = subject(remark, several=several)
         if remark.kind == "callable" and _base(remark.name) not in compared:
-            name = _base(name)
-        groups.setdefault((why, remark.kind), {}).setdefault(name, []).append(remark)
+            name = _base(name)  # all that it is made for
+        subjects.setdefault((why, remark.kind, name), []).append(remark)
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for (why, kind, name), remarks in subjects.items():
+        loaders = dict.fromkeys(r.loader for r in remarks if r.loader is not None)
+        where = ", ".join(LOADERS[loader] for loader in loaders)
+        if kind == "load":
+            name, where = f"{name} {where}".strip(), ""
+        elif kind == "callable" or len(loaders) == len(report.loaders):
+            where = ""
+        if parts := dict.fromkeys(r.part for r in remarks if r.part is not None):
+            name, where = f"{name}{f' in {where}' if where else ''}: {listed(parts, 3)}", ""
+        groups.setdefault((why, kind, where), []).append(name)
     return [
-        (listed(_subject(report, name, remarks) for name, remarks in subjects.items()), why)
-        for (why, _), subjects in groups.items()
+        (f"{listed(names)} in {where}" if where else listed(names), why)
+        for (why, _, where), names in groups.items()
     ]
-
-
-def _subject(report: ParityReport, name: str, remarks: list[Remark]) -> str:
-    """A name, the loaders where not all of them are meant, and of parts the first."""
-    kind = remarks[0].kind
-    loaders = dict.fromkeys(r.loader for r in remarks if r.loader is not None)
-    where = ", ".join(LOADERS[loader] for loader in loaders)
-    if kind == "load":
-        return f"{name} {where}".strip()
-    if loaders and len(loaders) < len(report.loaders) and kind != "callable":
-        name += f" in {where}"
-    parts = dict.fromkeys(r.part for r in remarks if r.part is not None)
-    return f"{name}: {listed(parts, 3)}" if parts else name
 
 
 def wrapped(text: str, first: str, rest: str) -> list[str]:

@@ -173,10 +173,15 @@ _KNOWN = [
         r"^(?:MemoryError|ResourceExhaustedError): |std::bad_alloc",
         "needs more memory than there is: {text}",
     ),
+    # Of several variables another one is met first each time: none is named.
     _known(
         "variables",
-        r"Unsuccessful TensorSliceReader|is not a valid checkpoint|Could not find variable "
-        r"|variable was uninitialized|uninitialized value|variables\.(?:data-|index)"
+        r"Could not find variable |variable was uninitialized|uninitialized value",
+        "takes variables that loading gives no value",
+    ),
+    _known(
+        "variables",
+        r"Unsuccessful TensorSliceReader|is not a valid checkpoint|variables\.(?:data-|index)"
         r"|TensorBundle at |not found in checkpoint|Received incompatible tensor with shape",
         "cannot restore its variables: {text}",
     ),
