@@ -81,6 +81,14 @@ TEXTS = {
         "is of another TensorFlow: GraphDef min consumer version 99999 above current version "
         "2474 for TensorFlow 2.21.0.  Please upgrade TensorFlow.",
     ),
+    "a dtype": (
+        "ValueError",
+        "Converting GraphDef to Graph has failed with an error: 'AttrValue has invalid DataType "
+        "enum: 29\n\t for attr 'dtype''",
+        "version",
+        "is of another TensorFlow: Converting GraphDef to Graph has failed with an error: "
+        "'AttrValue has invalid DataType enum: 29",
+    ),
     "attributes": (
         "InvalidArgumentError",
         "NodeDef missing attrs 'num_batch_threads', 'max_batch_size' from Op<name=BatchFunction; "

@@ -159,6 +159,11 @@ _KNOWN = [
         'is of another TensorFlow: the op "{op}" is {how} attributes here ({names})',
     ),
     _known("version", r"No attr named '\w+' in NodeDef", "is of another TensorFlow: {text}"),
+    _known(
+        "version",
+        r"invalid DataType enum|No encoder for object .*StructuredValue",
+        "is of another TensorFlow: {text}",
+    ),
     _known("version", r"^InvalidVersion: ", "is of another TensorFlow: {text}"),
     _known(
         "memory",

@@ -339,7 +339,9 @@ def _arguments(function: Any) -> list[tuple[str, Any]]:
     What is no TypeSpec is a value that the function was traced with.
     """
     positional, keywords = function.structured_input_signature
-    names = list(function.function_type.parameters) if positional else []
+    # With TensorFlow 2.12 a function that was wrapped has none: its arguments are numbers.
+    kind = getattr(function, "function_type", None)
+    names = list(kind.parameters) if positional and kind is not None else []
     arguments = [(names[i] if i < len(names) else str(i), a) for i, a in enumerate(positional)]
     return [
         ("/".join(map(str, (alias, *path))), spec)
