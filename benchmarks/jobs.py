@@ -53,6 +53,8 @@ JOBS = (
     Job("strip T", "strip", "T", ("fastsm", "tensorflow"), sync=False),
     Job("strip T-large", "strip", "T-large", ("fastsm", "cp"), sync=False),
     Job("strip G", "strip", "G", ("fastsm", "upb"), repeat=3, sync=False),
+    Job("parity S", "parity", "S", ("fastsm", "tensorflow")),
+    Job("parity M", "parity", "M", ("fastsm", "tensorflow")),
     Job("crc32c, cached", "crc 4", "S", ("fastsm", "crc32c"), repeat=5),
     Job("crc32c, from memory", "crc 512", "S", ("fastsm", "crc32c"), repeat=5),
 )
@@ -147,6 +149,11 @@ GOALS = (
     Goal("strip G: time of upb's parse of the same file", "wall_s", "strip G", "times", 1.5,
          ("upb", "strip G")),
     Goal("strip G: peak memory", "peak_bytes", "strip G", "alone", 200 * MB),
+    *(
+        Goal(f"parity {model}: time of TensorFlow alone", "wall_s", f"parity {model}", "times", 1.1,
+             (TF, f"parity {model}"))
+        for model in ("S", "M")
+    ),
     Goal("first tensor of W-4GB: faster than TensorFlow", "wall_s", "first tensor of W-4GB",
          "faster", 20, (TF, "first tensor of W-4GB")),
 )  # fmt: skip

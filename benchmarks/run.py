@@ -175,6 +175,9 @@ class Bench:
         elif job.verb == "verify":
             if tool == "fastsm" and "0 errors" not in output:
                 raise Wrong("finds errors in a model that has none")
+        elif job.verb == "parity":
+            if not output.endswith("equal\n"):
+                raise Wrong("finds a copy of a model to be another one")
         elif job.verb == "first":
             if self.said.setdefault(job.name, output) != output:
                 raise Wrong("reads another tensor than TensorFlow")

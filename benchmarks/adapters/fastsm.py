@@ -45,6 +45,7 @@ def command(verb: str, model: str, work: str, sync: bool) -> list[str]:
         "rename": ["rename-signature", work, *RENAMED, *([] if sync else ["--no-sync"])],
         "verify": ["verify", model],
         "dedupe": ["dedupe", work, "--in-place", *([] if sync else ["--no-sync"])],
+        "parity": ["parity", model, work],
         "strip": ["strip", work, "--in-place", *([] if sync else ["--no-sync"])],
     }
     if verb == "first":

@@ -39,6 +39,8 @@ def command(verb: str, model: str, work: str, sync: bool) -> list[str]:
         return [sys.executable, "-c", FIRST, *first_tensor(model)]
     if verb == "strip":
         return [sys.executable, "-c", STRIP, model, f"{work}/{STRIPPED}"]
+    if verb == "parity":
+        return [sys.executable, "-m", "benchmarks.plain_parity", model, work]
     return [sys.executable, "-c", READ_ALL, f"{model}/variables/variables"]
 
 
