@@ -569,7 +569,7 @@ class Trial:
         """
         copy, backup = scratch / "model", scratch / "backup"
         shutil.copytree(self._path, copy)
-        case = self._with_files(case, scratch)
+        case = with_files(case, self._path, scratch)
         try:
             with fastsm.edit(copy, in_place=True, sync=False, backup=backup) as e:
                 e.apply(case.edits)
@@ -583,16 +583,6 @@ class Trial:
         verdict = self.judge(case, copy)
         self._take_back(case, e.result, copy)
         return verdict
-
-    def _with_files(self, case: Case, scratch: Path) -> Case:
-        edits = []
-        for edit in case.edits:
-            if edit.get("file") == REVERSED:
-                lines = (self._path / "assets" / edit["name"]).read_bytes().splitlines()
-                (scratch / REVERSED).write_bytes(b"\n".join(lines[::-1]) + b"\n")
-                edit = {**edit, "file": str(scratch / REVERSED)}
-            edits.append(edit)
-        return case._replace(edits=edits)
 
     def judge(self, case: Case, path: Path) -> str:
         """Holds an edited model against what is to be expected of it."""
@@ -702,6 +692,18 @@ class Trial:
             raise Disagreement(problem)
 
 
+def with_files(case: Case, path: Path, scratch: Path) -> Case:
+    """A case whose files are there: those that are made of the model's own lie in scratch."""
+    edits = []
+    for edit in case.edits:
+        if edit.get("file") == REVERSED:
+            lines = (path / "assets" / edit["name"]).read_bytes().splitlines()
+            (scratch / REVERSED).write_bytes(b"\n".join(lines[::-1]) + b"\n")
+            edit = {**edit, "file": str(scratch / REVERSED)}
+        edits.append(edit)
+    return case._replace(edits=edits)
+
+
 INDEX = "variables/variables.index"
 
 #: The type of a block of a table that is compressed.
@@ -745,10 +747,10 @@ def tried(name: str, path: Path, oracle: Oracle, only: str = "") -> Json:
     except fastsm.FormatError as e:
         return {"unreadable": e.problem.partition("\n")[0]}
     except TensorFlowFailed as e:
-        return {"unreadable by TensorFlow": _short(f"{e.verdict.type}: {e.verdict.text}", path)}
+        return {"unreadable by TensorFlow": short(f"{e.verdict.type}: {e.verdict.text}", path)}
     out: Json = {}
     errors = {
-        f"{loader} {fastsm.text.tag_set(tags)}": _short(loaded.error, path)
+        f"{loader} {fastsm.text.tag_set(tags)}": short(loaded.error, path)
         for (tags, loader), loaded in trial.survey.graphs.items()
         if loaded.error
     }
@@ -769,7 +771,7 @@ def tried(name: str, path: Path, oracle: Oracle, only: str = "") -> Json:
     return out
 
 
-def _short(error: str, path: Path) -> str:
+def short(error: str, path: Path) -> str:
     """An error of TensorFlow, the same on every machine."""
     return error.replace(str(path), "PATH").partition("\n")[0][:100]
 
@@ -822,7 +824,7 @@ def table(recorded: Mapping[str, Json]) -> str:
             if kind == "refused":
                 reasons.setdefault(case, Counter())[verdict.partition(": ")[2]] += 1
     rows = list(dict.fromkeys(case for verdicts in models.values() for case in verdicts))
-    rows.sort(key=_order)
+    rows.sort(key=order)
     lines = [
         "# Every edit on every model",
         "",
@@ -853,7 +855,7 @@ def table(recorded: Mapping[str, Json]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _order(case: str) -> tuple[int, str]:
+def order(case: str) -> tuple[int, str]:
     verbs = list(CASES)
     verb = case.partition(",")[0]
     return (verbs.index(verb) if verb in verbs else len(verbs)), case
