@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from fastsm.errors import BackendMissingError, FastsmError, UnsupportedError, Us
 from fastsm.proof.setting import Setting
 from fastsm.proof.worker import CHILD, Failed, Worker
 
+from .conftest import ModelFactory
 from .oracle import ROOT
 
 #: A TensorFlow that takes whatever it is told, and has one GPU if a file says so.
@@ -599,3 +601,24 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
             assert str(e).startswith("no gpu: ") and "--device cpu" in str(e)
         else:
             assert about["device"] == "gpu:0" and len(about["gpus"]) == 1
+
+
+@pytest.mark.tensorflow
+def test_a_library_of_custom_ops_is_for_every_loader(
+    model_copy: ModelFactory, tmp_path: Path
+) -> None:
+    if (compiler := shutil.which("cc")) is None:
+        pytest.skip("no C compiler")
+    library = tmp_path / "echo_op.so"
+    flags = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
+    source = str(ROOT / "tests" / "echo_op.c")
+    subprocess.run([compiler, "-shared", "-fPIC", *flags, source, "-o", library], check=True)
+    path = model_copy("v1_pbtxt")
+    file = path / "saved_model.pbtxt"
+    file.write_text(file.read_text().replace('op: "Identity"', 'op: "EchoForTest"'))
+    with Worker(Setting(op_libraries=[library])) as worker:
+        options = {"path": str(path), "tags": ["serve"], "want": {"seed": 0}}
+        for loader in ("v2", "v1", "cc"):
+            answer = worker.ask("examine", loader=loader, keep=worker.folder, **options)
+            sets = answer["calls"]["signature:serving_default"]["sets"]
+            assert sets and not any(one["failed"] for one in sets), sets
