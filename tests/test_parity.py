@@ -17,6 +17,7 @@ from fastsm.cli.parity import lines
 from fastsm.errors import MissingError, UsageError
 from fastsm.proof.child import arrays
 from fastsm.proof.child.compare import compare, compare_tables
+from fastsm.proof.mapping import Mapping
 from fastsm.proof.report import ParityReport
 from fastsm.proof.worker import Failed
 
@@ -66,6 +67,7 @@ class Told:
         self.assets: dict[str, Any] = {}
         self.other: list[str] = []
         self.same: dict[str, str] = {}
+        self.names: dict[str, str] = {}
         self.seconds = 0.0
         self.devices, self.elsewhere = {"CPU:0": 2}, {}
         self.loads: Callable[[str, dict[str, Any]], None] = lambda loader, options: None
@@ -84,6 +86,7 @@ class Told:
                 if loader == "v2" or id.startswith("signature:")
             },
             "variables": {}, "tables": {}, "assets": {}, "other": [], "kept": {},
+            "names": self.names,
             "placement": {"devices": self.devices, "elsewhere": self.elsewhere},
             "seconds": {"load": self.seconds, "state": 0.0, "run": 0.0},
         }  # fmt: skip
@@ -876,6 +879,63 @@ def test_what_has_another_first_path_in_after(held: Callable[..., ParityReport])
     assert verdicts(report)["variables"] == {"equal"}
     report = held(old, new, loaders="v1")  # names of nodes are what they are
     assert len(whys(report.not_compared)) == 5 and not report.differences
+
+
+def test_elements_of_a_list_that_have_moved(held: Callable[..., ParityReport]) -> None:
+    """A strip takes an element out, and TensorFlow counts what is left."""
+    old, new = Told(), Told()
+    one, other = np.float32([1, 2]), np.float32([3])
+    old.variables = {"layers/0/w": np.float32([0]), "layers/1/w": one, "layers/2/w": other}
+    old.names = {"layers/0/w": "a/w:0", "layers/1/w": "b/w:0", "layers/2/w": "c/w:0"}
+    new.variables = {"layers/0/w": one, "layers/1/w": other}
+    new.names = {"layers/0/w": "b/w:0", "layers/1/w": "c/w:0"}
+    report = held(old, new, loaders="v2")
+    assert report.equal
+    assert whys(report.not_compared) == {("variables", "layers/0/w"): {"not in AFTER"}}
+    new.variables["layers/1/w"] = np.float32([4])
+    report = held(old, new, loaders="v2")
+    assert list(whys(report.differences)) == [("variables", "layers/2/w")]
+    # A model that was made anew counts its names on: then paths tell.
+    new.names = {"layers/0/w": "c/w:0", "layers/1/w": "d/w:0"}
+    report = held(old, new, loaders="v2")
+    assert set(whys(report.differences)) == {
+        ("variables", "layers/0/w"), ("variables", "layers/1/w")
+    }  # fmt: skip
+
+
+def test_elements_of_one_name_that_may_have_moved(held: Callable[..., ParityReport]) -> None:
+    old, new = Told(), Told()
+    old.variables = {f"w/{i}": np.float32([i]) for i in range(3)}
+    old.names = dict.fromkeys(old.variables, "Variable:0")
+    new.variables = {"w/0": np.float32([1])}
+    new.names = {"w/0": "Variable:0"}
+    report = held(old, new, loaders="v2")
+    assert not report.differences
+    why = "which of BEFORE's 3 variables Variable:0 it was is not known"
+    assert whys(report.not_compared)["variables", "w/0"] == {why, "not in AFTER"}
+    new.variables = dict(old.variables, **{"w/0": np.float32([5])})  # none is gone
+    new.names = old.names
+    assert list(whys(held(old, new, loaders="v2").differences)) == [("variables", "w/0")]
+
+
+def test_a_variable_that_a_repair_leaves_without_a_value(
+    held: Callable[..., ParityReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = Told(), Told()
+    examine = new.examine
+
+    def without(**options: Any) -> dict[str, Any]:
+        out = examine(**options)
+        out["variables"] = {name: {"unreadable": "not initialised"} for name in out["variables"]}
+        return out
+
+    monkeypatch.setattr(new, "examine", without)
+    report = held(old, new)
+    assert whys(report.differences) == {("variables", "w"): {"AFTER: not initialised"}}
+    report = held(old, new, map=Mapping.of_edits([{"verb": "repair"}], fastsm.open(RANKER)))
+    assert report.equal
+    why = "AFTER: not initialised, since it was repaired"
+    assert whys(report.not_compared) == {("variables", "w"): {why}}
 
 
 # -- the screen --------------------------------------------------------------------------

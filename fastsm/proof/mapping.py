@@ -134,13 +134,16 @@ class Mapping:
 
     Attributes:
         assets: Files of ``assets/`` that have another name, relative to it.
+        mended: Whether a repair is among the edits: variables that nothing serves by may be
+            without a value then.
     """
 
-    __slots__ = ("_graphs", "assets")
+    __slots__ = ("_graphs", "assets", "mended")
 
     def __init__(self) -> None:
         self._graphs: dict[frozenset[str], Renamed] = {}
         self.assets: dict[str, str] = {}
+        self.mended = False
 
     def graph(self, tags: frozenset[str]) -> Renamed:
         """The meta graph that loaders find in BEFORE by these tags."""
@@ -165,6 +168,7 @@ class Mapping:
         following = _Following(model.path, list(graphs), found.assets)
         for i, edit in enumerate(edits):
             following.do(edit, f"edits[{i}]")
+            found.mended |= edit["verb"] == "repair"
         for graph in graphs:
             first = next((g for g in following.graphs if g.tags == graph.tags), graph)
             if graph not in following.graphs:

@@ -16,15 +16,19 @@ NOT_ASKED = "not asked for"
 
 
 class Pair:
-    """A meta graph of BEFORE, the one of AFTER, and what is called otherwise there."""
+    """A meta graph of BEFORE, the one of AFTER, and what is called otherwise there.
 
-    __slots__ = ("before", "after", "renamed", "_assets")
+    Attributes:
+        mended: As a `Mapping` has it.
+    """
+
+    __slots__ = ("before", "after", "renamed", "mended", "_assets")
 
     def __init__(
-        self, before: MetaGraph, after: MetaGraph, renamed: Renamed, assets: dict[str, str]
+        self, before: MetaGraph, after: MetaGraph, renamed: Renamed, mapping: Mapping
     ) -> None:
         self.before, self.after, self.renamed = before, after, renamed
-        self._assets = assets
+        self.mended, self._assets = mapping.mended, mapping.assets
 
     def asset(self, file: str) -> str:
         """The name in AFTER of a file of BEFORE's, ``assets/words.txt``."""
@@ -72,7 +76,7 @@ def pairs(
         if tags is None:
             _skip_graph(report, of, NOT_IN_BEFORE)
     return [
-        Pair(graph, theirs[partner[of]], target[of], mapping.assets)
+        Pair(graph, theirs[partner[of]], target[of], mapping)
         for of, graph in ours.items()
         if of in partner and (tags is None or of == tags)
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from ..text import count, counted, printable
 from .failures import Failed
 from .pairs import NOT_IN_AFTER, NOT_IN_BEFORE
@@ -59,16 +61,58 @@ def _pairs(run: Pass, kind: str, before: Answer, after: Answer) -> list[tuple[st
     if lost and run.loader == "v2":
         answer = run.state(run.before, paths=lost)
         same = {} if answer is None else answer["same"]
-    pairs = [(same.get(new, new), new) for new in theirs if same.get(new, new) in ours]
+    partner = {new: same.get(new, new) for new in theirs if same.get(new, new) in ours}
+    unknown = _moved(run, partner, before, after) if kind == "variables" else set()
+    pairs = [(old, new) for new, old in partner.items()]
     taken = {old for old, _ in pairs}
     for old in ours:
         if old not in taken:
             run.skip(kind, kind, NOT_IN_AFTER, part=old)
-    for new in lost:
-        if same.get(new) not in ours:
+    for new in theirs:
+        if new not in partner and new not in unknown:
             run.skip(kind, kind, NOT_IN_BEFORE, part=new)
     place = {old: i for i, old in enumerate(ours)}
     return sorted(pairs, key=lambda pair: place[pair[0]])
+
+
+def _moved(run: Pass, partner: dict[str, str], before: Answer, after: Answer) -> set[str]:
+    """Find the variables whose paths lead to others now, by their own names.
+
+    TensorFlow counts the elements of a list: where one was stripped, those behind it have other
+    positions. Names say so where BEFORE has all those of AFTER; of a model that was made anew
+    they count up, and paths are what it has in common.
+
+    Args:
+        partner: AFTER's path -> BEFORE's, which is put right.
+
+    Returns:
+        Paths in AFTER of which it is not known which variable of BEFORE they lead to.
+    """
+    ours, theirs = before["names"], after["names"]
+    n_ours, n_theirs = Counter(ours.values()), Counter(theirs.values())
+    if n_theirs.keys() - n_ours.keys():
+        return set()
+    alone = {name: path for path, name in ours.items() if n_ours[name] == 1}
+    unknown = set()
+    for new, name in theirs.items():
+        old = partner.get(new)
+        if old is not None and ours.get(old) == name:
+            moves = n_ours[name] != n_theirs[name] and _in_list(new)
+            if not moves or before["variables"][old] == after["variables"][new]:
+                continue
+        partner.pop(new, None)
+        if n_theirs[name] == 1 and name in alone:
+            partner[new] = alone[name]
+        else:
+            unknown.add(new)
+            which = counted(n_ours[name], "variable")
+            why = f"which of BEFORE's {which} {printable(name)} it was is not known"
+            run.skip("variables", "variables", why, part=new)
+    return unknown
+
+
+def _in_list(path: str) -> bool:
+    return any(part.isdigit() for part in path.split("/"))
 
 
 def _compare(
@@ -91,7 +135,9 @@ def _compare(
     mine, theirs = before[kind][old], after[kind][new]
     if why := _no_value(mine):
         run.skip(kind, kind, f"BEFORE: {why}", part=old)
-    elif why := _no_value(theirs):
+    elif (why := _no_value(theirs)) and kind == "variables" and run.pair.mended:
+        run.skip(kind, kind, f"AFTER: {why}, since it was repaired", part=old)
+    elif why:
         run.differ(row, f"AFTER: {why}", part=old)
     elif mine == theirs:
         run.verdict(row, "equal")

@@ -58,6 +58,7 @@ def examine(
         tables: Name -> n, and the digests of its ``keys`` and ``values``; or as variables.
         assets: Name -> ``file`` in the model, its sha256 and size (null: there is no such file).
         same: Of ``paths`` those that lead to an object -> its first path.
+        names: Path -> name of each variable, in v2.
         other: Ops of resources that nobody can look into.
         placement: See `Placement.told`.
         kept: ``variables`` and ``tables`` -> the file with the arrays that ``values`` names; a
@@ -274,6 +275,7 @@ def _state(
         "assets": {name: files.row(file) for name, file in model.assets().items()},
         "other": model.other(),
         "same": model.first_paths(paths),
+        "names": model.names(),
     }
     if values:
         answer["kept"] = {kind: os.path.join(keep, kind) for kind in kept}

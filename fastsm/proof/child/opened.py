@@ -134,6 +134,10 @@ class Opened(ABC):
         to each, ``layers/0/kernel``. A variant is what it serialises to.
         """
 
+    def names(self) -> dict[str, str]:
+        """What variables are called besides, where `variables` goes by paths: path -> name."""
+        return {}
+
     def first_paths(self, paths: Sequence[str]) -> dict[str, str]:
         """Those of some paths from the root that lead to an object -> the first that does."""
         return {}

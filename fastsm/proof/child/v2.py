@@ -129,6 +129,11 @@ class Objects(Opened):
             if isinstance(found, tf.Variable):
                 yield name, _value(found)
 
+    def names(self) -> dict[str, str]:
+        return {
+            path: found.name for path, found in self._named() if isinstance(found, tf.Variable)
+        }
+
     def first_paths(self, paths: Sequence[str]) -> dict[str, str]:
         objects = list(self._named()) if paths else []
         first = {id(found): path for path, found in objects}
@@ -244,6 +249,9 @@ class Wrapped(Objects):
     def _fetched(self, tensors: Sequence[Any]) -> list[Array]:
         """The values of tensors of the graph."""
         return [_array(value) for value in self._root.prune([], tensors)()] if tensors else []
+
+    def names(self) -> dict[str, str]:
+        return {}
 
     def first_paths(self, paths: Sequence[str]) -> dict[str, str]:
         return {}  # names of nodes: each has one
