@@ -122,7 +122,8 @@ class Trial:
     def judge(self, report: ParityReport) -> str:
         """Whether all that could be compared is equal."""
         if report.differences:
-            raise Disagreement("; ".join(self._told(report.differences)))
+            told = self._told(report.differences, parts=True)
+            raise Disagreement("; ".join(f"{what}: {why}" for what, why in told.items()))
         if not report.compared:
             return "not comparable"
         return "equal, but for what is unstable" if report.unstable else "equal"
@@ -134,16 +135,20 @@ class Trial:
             raise Disagreement("an asset has another content, and parity does not see it")
         return f"seen in: {', '.join(sorted(kinds))}" if kinds else "not comparable"
 
-    def _told(self, remarks: Iterable[Remark]) -> dict[str, str]:
-        """What is said of what: the loaders, tag sets, names -> why."""
+    def _told(self, remarks: Iterable[Remark], *, parts: bool = False) -> dict[str, str]:
+        """What is said of what: tag sets, names and loaders -> why."""
         said: dict[tuple[str, str], list[str]] = {}
         for r in remarks:
-            name = ": ".join(filter(None, [r.name, r.part]))
+            name = ": ".join(filter(None, [r.name, r.part if parts else None]))
             where = f"{fastsm.text.tag_set(r.meta_graph)} {name}".strip()
             of = said.setdefault((where, agree.short(r.why, self.path)), [])
             if r.loader is not None and LOADERS[r.loader] not in of:
                 of.append(LOADERS[r.loader])
-        return {" ".join([where, *of]): why for (where, why), of in said.items()}
+        told: dict[str, str] = {}
+        for (where, why), of in said.items():
+            what = " ".join([where, *of])
+            told[what] = f"{told[what]}; {why}" if what in told else why
+        return told
 
 
 def _opened(path: Path) -> fastsm.SavedModel:
@@ -234,8 +239,12 @@ def table(recorded: Mapping[str, Json]) -> str:
         ("unstable", "What is another each time, and no difference"),
     ):
         lines += ["", f"## {head}", ""]
-        for name, of in recorded.items():
-            lines += [f"- {name}, {what}: {why}" for what, why in of.get(kind, {}).items()]
+        told = [
+            f"- {name}, {what}: {why}"
+            for name, of in recorded.items()
+            for what, why in of.get(kind, {}).items()
+        ]
+        lines += told or ["Nothing."]
     lines += ["", "## Not opened", ""]
     lines += [f"- {n}: {of['unreadable']}" for n, of in recorded.items() if "unreadable" in of]
     return "\n".join(lines) + "\n"

@@ -390,6 +390,12 @@ def method_that_no_signature_calls(m: Messages) -> None:
     put_floats(in_function(m, "__inference_train_step", "pow/y"), 3.0)
 
 
+@fault("two_signatures", v2="loaded.train_step: output")
+def rate_of_a_training_step(m: Messages) -> None:
+    """The loss is the same until the second step."""
+    put_floats(in_function(m, "__inference_train_step", "mul/x"), 0.2)
+
+
 @fault("control_flow", "serving_default: y", v2="loaded.loops: y")
 def body_of_a_loop(m: Messages) -> None:
     """How often x is multiplied."""
@@ -412,6 +418,12 @@ def branches_of_a_case(m: Messages) -> None:
 def default_of_an_input(m: Messages) -> None:
     """What a PlaceholderWithDefault gives where nothing is fed."""
     put_floats(m.named("serving_default_scale/input"), 4.0)
+
+
+@fault("defaults", sessions="serving_default: scale")
+def default_that_a_signature_tells(m: Messages) -> None:
+    """What a server gives to a PlaceholderWithDefault, by SignatureDef.defaults."""
+    m.graph.signature_def["serving_default"].defaults["scale"].float_val[0] = 4.0
 
 
 @fault(
