@@ -1,6 +1,6 @@
-"""Prove with TensorFlow that AFTER is the same model as BEFORE: both are loaded by each of its
-loaders and run on the same inputs, and what comes out is compared bit for bit, as are the
-variables, the tables and the assets.
+"""Prove with TensorFlow that AFTER is the same model as BEFORE: both are loaded by each
+of its loaders and run on the same inputs, and what comes out is compared bit for bit,
+as are the variables, the tables and the assets.
 
 Exit code 1 when they differ, 7 when nothing could be compared. Nothing is written."""
 
