@@ -202,7 +202,7 @@ def tried(name: str, path: Path, oracle: Oracle, only: str = "") -> Json:
 MEANINGS = {
     "equal": "parity finds each bit equal in every loader that takes the model (exit code 0)",
     "seen": "the edit changes what the model computes, and parity sees it (1)",
-    "not comparable": "TensorFlow loads or runs the model nowhere, and parity says so (7)",
+    "not comparable": "TensorFlow runs nothing that both models have, and parity says so (7)",
     "refused": "the edit is refused; there is nothing to compare",
     "nothing to do": "there is nothing to edit",
 }
