@@ -55,6 +55,7 @@ JOBS = (
     Job("strip G", "strip", "G", ("fastsm", "upb"), repeat=3, sync=False),
     Job("parity S", "parity", "S", ("fastsm", "tensorflow")),
     Job("parity M", "parity", "M", ("fastsm", "tensorflow")),
+    Job("parity T", "parity", "T", ("fastsm", "tensorflow")),
     Job("crc32c, cached", "crc 4", "S", ("fastsm", "crc32c"), repeat=5),
     Job("crc32c, from memory", "crc 512", "S", ("fastsm", "crc32c"), repeat=5),
 )
@@ -152,7 +153,7 @@ GOALS = (
     *(
         Goal(f"parity {model}: time of TensorFlow alone", "wall_s", f"parity {model}", "times", 1.1,
              (TF, f"parity {model}"))
-        for model in ("S", "M")
+        for model in ("S", "M", "T")
     ),
     Goal("first tensor of W-4GB: faster than TensorFlow", "wall_s", "first tensor of W-4GB",
          "faster", 20, (TF, "first tensor of W-4GB")),
