@@ -511,7 +511,14 @@ def test_tensorflow_cannot_compare(run: Run, here: Path) -> None:
 @pytest.mark.tensorflow
 def test_an_interruption_leaves_nothing(ranker: Path, tmp_path: Path, temporary: Path) -> None:
     before = tree(ranker)
-    command = [sys.executable, "-m", "fastsm", "retag", str(ranker), "serve", "gpu", "--parity"]
+    code = (  # whoever runs the tests in the background may have it ignored
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from fastsm.cli import main\n"
+        "main()"
+    )
+    words = ["retag", str(ranker), "serve", "gpu", "--parity"]
+    command = [sys.executable, "-c", code, *words]
     environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True

@@ -502,10 +502,12 @@ def test_close_ends_all_of_it(hostile: Hostile) -> None:
 
 
 PARENT = """
-    import sys
+    import signal, sys
     from fastsm.proof.setting import Setting
     from fastsm.proof.worker import Worker
 
+    # Whoever runs the tests in the background may have it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with Worker(Setting(imports=["hostile"])) as worker:
         print(worker.folder, flush=True)
         worker.ask("hangs", pids=sys.argv[1])
@@ -559,6 +561,23 @@ def test_a_parent_with_odd_descriptors_and_signals(stand_in: object, tmp_path: P
         [sys.executable, "-c", textwrap.dedent(code), str(out)], env=environment, check=True
     )
     assert json.loads(out.read_text()) == ["xxx", "SIGABRT", "so"]
+
+
+def test_a_parent_with_many_open_files(stand_in: object) -> None:
+    code = """
+        import os, resource
+        from fastsm.proof.setting import Setting
+        from fastsm.proof.worker import Worker
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2000, most))
+        held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+        with Worker(Setting(imports=["hostile"])) as worker:
+            assert worker.ask("returns", n=3) == "xxx"
+    """
+    environment = {**os.environ, "PYTHONPATH": f"{os.environ['PYTHONPATH']}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    subprocess.run(command, env=environment, check=True, timeout=60)
 
 
 # -- TensorFlow itself -----------------------------------------------------------------

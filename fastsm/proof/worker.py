@@ -30,6 +30,9 @@ OLDEST = (3, 10)
 _CHUNK = 1 << 20
 _TAIL = 16 << 10
 
+#: The longest that poll(2) waits.
+_LONGEST_MS = (1 << 31) - 1
+
 #: So many lines may a site print when its Python starts.
 _GREETINGS = 1000
 
@@ -250,10 +253,12 @@ class Worker:
         assert self._child is not None and self._child.stdout is not None
         fd = self._child.stdout.fileno()
         end = None if self.timeout_s is None else time.monotonic() + self.timeout_s
+        ready = select.poll()  # select(2) takes no descriptor past 1,023
+        ready.register(fd, select.POLLIN)
         parts = [self._rest]
         while b"\n" not in parts[-1]:
             left = None if end is None else max(0.0, end - time.monotonic())
-            if not select.select([fd], [], [], left)[0]:
+            if not ready.poll(None if left is None else min(left * 1000, _LONGEST_MS)):
                 return None
             parts.append(os.read(fd, _CHUNK))
             if not parts[-1]:
