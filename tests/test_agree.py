@@ -5,11 +5,8 @@ By default the models of REPRESENTATIVE are edited; all with FASTSM_AGREE=all.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,11 +25,11 @@ from .agree import (
     table,
     tried,
 )  # fmt: skip
-from .conftest import CORPUS, ModelFactory, _corpus
-from .models import MODELS
+from .conftest import ModelFactory
 from .oracle import Oracle
+from .recorded import ALL, check_none_left_out, disagreeing, path_of, read
 
-RECORDED: dict[str, dict[str, Any]] = json.loads(VERDICTS.read_text())
+RECORDED = read(VERDICTS)
 
 #: Of every kind one, those first where most can go wrong.
 REPRESENTATIVE = [
@@ -41,32 +38,20 @@ REPRESENTATIVE = [
     "tensorflow_tfjs__test_objects-module_with_multiple_signatures-06eaca",
 ]  # fmt: skip
 
-NAMES = list(RECORDED) if os.environ.get("FASTSM_AGREE") == "all" else REPRESENTATIVE
+NAMES = list(RECORDED) if ALL else REPRESENTATIVE
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_edit_agrees(name: str, model: ModelFactory, oracle: Oracle) -> None:
-    path = model(name) if name in MODELS else CORPUS / name
-    if not path.exists():
-        pytest.skip("it is of the corpus, and that is not here")
-    assert tried(name, path, oracle) == RECORDED[name]
+    assert tried(name, path_of(name, model), oracle) == RECORDED[name]
 
 
 def test_no_model_is_left_out() -> None:
-    corpus = [p.id for p in _corpus("savedmodel") if p.values[0]]
-    assert [name for name in RECORDED if name in MODELS] == list(MODELS)
-    if corpus:
-        assert [name for name in RECORDED if name not in MODELS] == corpus
+    check_none_left_out(RECORDED)
 
 
 def test_nothing_disagrees_and_the_table_counts_it() -> None:
-    wrong = {
-        (name, case): verdict
-        for name, verdicts in RECORDED.items()
-        for case, verdict in verdicts.items()
-        if str(verdict).startswith("DISAGREES")
-    }
-    assert not wrong
+    assert not disagreeing(RECORDED)
     assert TABLE.read_text() == table(RECORDED)
 
 

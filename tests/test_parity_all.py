@@ -5,22 +5,16 @@ By default the models of REPRESENTATIVE are edited; all with FASTSM_AGREE=all.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from .agree import corpus_models
-from .conftest import CORPUS, ModelFactory
-from .models import MODELS
+from .conftest import ModelFactory
 from .oracle import Oracle
 from .parity import TABLE, VERDICTS, table, tried, worker
+from .recorded import ALL, check_none_left_out, disagreeing, path_of, read
 
-ALL = os.environ.get("FASTSM_AGREE") == "all"
-
-RECORDED: dict[str, dict[str, Any]] = json.loads(VERDICTS.read_text())
+RECORDED = read(VERDICTS)
 
 #: Of objects and of sessions one: assets, tables, names out of order.
 REPRESENTATIVE = ["alike", "asset_field"]
@@ -34,24 +28,13 @@ def ended() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", list(RECORDED) if ALL else REPRESENTATIVE)
 def test_an_edited_model_is_the_same(name: str, model: ModelFactory, oracle: Oracle) -> None:
-    path = model(name) if name in MODELS else CORPUS / name
-    if not path.exists():
-        pytest.skip("it is of the corpus, and that is not here")
-    assert tried(name, path, oracle) == RECORDED[name]
+    assert tried(name, path_of(name, model), oracle) == RECORDED[name]
 
 
 def test_no_model_is_left_out() -> None:
-    assert [name for name in RECORDED if name in MODELS] == list(MODELS)
-    if corpus := list(corpus_models()):
-        assert [name for name in RECORDED if name not in MODELS] == corpus
+    check_none_left_out(RECORDED)
 
 
 def test_nothing_disagrees_and_the_table_counts_it() -> None:
-    wrong = {
-        (name, case): verdict
-        for name, verdicts in RECORDED.items()
-        for case, verdict in verdicts.items()
-        if str(verdict).startswith("DISAGREES")
-    }
-    assert not wrong
+    assert not disagreeing(RECORDED)
     assert TABLE.read_text() == table(RECORDED)

@@ -5,8 +5,6 @@ By default the models of REPRESENTATIVE are stripped; all with FASTSM_AGREE=all.
 
 from __future__ import annotations
 
-import json
-import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,13 @@ import pytest
 
 import fastsm
 
-from .agree import Case, Disagreement, corpus_models
-from .conftest import CORPUS, ModelFactory
-from .models import MODELS
+from .agree import Case, Disagreement
+from .conftest import ModelFactory
 from .oracle import Loaded, Oracle
+from .recorded import ALL, check_none_left_out, disagreeing, path_of, read
 from .strip import TABLE, VERDICTS, StripTrial, table, tried
 
-RECORDED: dict[str, dict[str, Any]] = json.loads(VERDICTS.read_text())
+RECORDED = read(VERDICTS)
 
 #: Of every kind one: objects, sessions, tables, partitions, slots, doubled weights, refusals.
 REPRESENTATIVE = [
@@ -31,31 +29,20 @@ REPRESENTATIVE = [
     "tensorflow_tfjs__test_objects-module_with_multiple_signatures-06eaca",
 ]  # fmt: skip
 
-NAMES = list(RECORDED) if os.environ.get("FASTSM_AGREE") == "all" else REPRESENTATIVE
+NAMES = list(RECORDED) if ALL else REPRESENTATIVE
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_stays_computes_the_same_bits(name: str, model: ModelFactory, oracle: Oracle) -> None:
-    path = model(name) if name in MODELS else CORPUS / name
-    if not path.exists():
-        pytest.skip("it is of the corpus, and that is not here")
-    assert tried(name, path, oracle) == RECORDED[name]
+    assert tried(name, path_of(name, model), oracle) == RECORDED[name]
 
 
 def test_no_model_is_left_out() -> None:
-    assert [name for name in RECORDED if name in MODELS] == list(MODELS)
-    if corpus := list(corpus_models()):
-        assert [name for name in RECORDED if name not in MODELS] == corpus
+    check_none_left_out(RECORDED)
 
 
 def test_nothing_disagrees_and_the_table_tells_it() -> None:
-    wrong = {
-        (name, case): of["verdict"]
-        for name, r in RECORDED.items()
-        for case, of in r.items()
-        if isinstance(of, dict) and of["verdict"].startswith("DISAGREES")
-    }
-    assert not wrong
+    assert not disagreeing(RECORDED)
     assert TABLE.read_text() == table(RECORDED)
 
 
