@@ -167,7 +167,8 @@ class CommitError(FastsmError, OSError):
     """Writing failed.
 
     Attributes:
-        on_disk: "old" or "new": which model a reader finds at the path now.
+        on_disk: "old" or "new": which model a reader finds at the path now; "none" where there
+            was none, and is none.
     """
 
     exit_code = 6
@@ -178,7 +179,7 @@ class CommitError(FastsmError, OSError):
         path: str,
         problem: str,
         *,
-        on_disk: Literal["old", "new"],
+        on_disk: Literal["old", "new", "none"],
         offset: int | None = None,
         place: str | None = None,
         hint: str | None = None,
@@ -190,7 +191,14 @@ class CommitError(FastsmError, OSError):
 
     def __str__(self) -> str:
         line, *rest = super().__str__().split("\n", 1)
-        return "\n".join([f"{line}. The model on disk is the {self.on_disk} one.", *rest])
+        return "\n".join([f"{line}. {left(self.on_disk)}", *rest])
+
+
+def left(on_disk: str) -> str:
+    """Which model a commit that failed left, in words."""
+    if on_disk == "none":
+        return "No model was written."
+    return f"The model on disk is the {on_disk} one."
 
 
 class UnsupportedError(FastsmError):

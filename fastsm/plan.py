@@ -18,7 +18,7 @@ from .text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, Literal
 
     from . import _core as core
@@ -36,6 +36,9 @@ __all__ = [
 
 #: TensorFlow reads saved_model.pb with an int size; protobuf stops here as well.
 MAX_SAVED_MODEL = 2**31 - 1
+
+#: The folder of a model that is not there yet: nothing can ever lie below a device.
+NOWHERE = os.path.join(os.devnull, "nowhere")
 
 _WINDOW = 1 << 20
 
@@ -280,16 +283,19 @@ class Change:
 
 
 class Plan:
-    """What an edit does to a model's folder.
+    """What an edit does to a model's folder, or what a new model is made of.
 
     Args:
         path: The model folder as the caller named it; links in it are resolved once, here.
+            Of a new model, what it is made from.
         verb: The edit, for the receipt: "retag".
         arguments: What it was asked to do, for the receipt; JSON values.
+        new: Whether there is no model yet.
 
     Attributes:
-        folder: The real path of the model's folder.
+        folder: The real path of the model's folder; of a new one, NOWHERE.
         device, inode: Which folder that was when the plan was begun.
+        new: As given.
         reads: The files that the plan was made from, by name; commit refuses when one of
             them changed since it was opened.
         writes: The new content by name.
@@ -300,17 +306,26 @@ class Plan:
     """
 
     __slots__ = (
-        "arguments", "device", "folder", "inode", "path", "reads", "removes", "verb",
-        "warnings", "writes",
+        "_taken", "arguments", "device", "folder", "inode", "new", "path", "reads", "removes",
+        "verb", "warnings", "writes",
     )  # fmt: skip
 
     def __init__(
-        self, path: str, *, verb: str = "edit", arguments: dict[str, Any] | None = None
+        self,
+        path: str,
+        *,
+        verb: str = "edit",
+        arguments: dict[str, Any] | None = None,
+        new: bool = False,
     ) -> None:
         self.path = path
-        self.folder = os.path.realpath(path)
-        st = os.stat(self.folder)
-        self.device, self.inode = st.st_dev, st.st_ino
+        self.new = new
+        self.folder = NOWHERE if new else os.path.realpath(path)
+        self.device = self.inode = -1
+        if not new:
+            st = os.stat(self.folder)
+            self.device, self.inode = st.st_dev, st.st_ino
+        self._taken: list[File] = []
         self.verb = verb
         self.arguments = arguments or {}
         self.reads: dict[str, File] = {}
@@ -332,6 +347,20 @@ class Plan:
         _check_name(name)
         if self.reads.setdefault(name, file).identity != file.identity:
             raise RefusedError(self.path, f"{printable(name)} changed since it was opened")
+
+    def take(self, *files: File) -> None:
+        """Say that the plan was made from files elsewhere, opened as these."""
+        self._taken += files
+
+    @property
+    def sources(self) -> list[File]:
+        """The files elsewhere that the plan was made from: those given to `take`, and those
+        that new content lies in. Commit refuses when one of them changed."""
+        known = {id(file): file for file in self.reads.values()}
+        found: dict[int, File] = {}
+        for files in (self._taken, *map(_files, self.writes.values())):
+            found.update((id(file), file) for file in files if id(file) not in known)
+        return list(found.values())
 
     def write(self, name: str, content: Source | Deferred) -> None:
         """Give a file new content; the content it has already is no change.
@@ -373,6 +402,11 @@ class Plan:
                 f"saved_model.pb would have {size:,} bytes; TensorFlow loads at most "
                 f"{MAX_SAVED_MODEL:,}",
             )
+
+
+def _files(content: Source | Deferred) -> Iterable[File]:
+    kept = (content.keep or ()) if isinstance(content, Source) else ()
+    return [file for file in kept if isinstance(file, File)]
 
 
 def is_name(name: str) -> bool:

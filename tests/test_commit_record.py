@@ -14,7 +14,7 @@ import pytest
 import fastsm
 from fastsm.commit import System, commit
 from fastsm.commit.undo import undo
-from fastsm.errors import CommitError, FormatError, MissingError, RefusedError
+from fastsm.errors import FormatError, MissingError, RefusedError
 from fastsm.plan import Deferred, Plan
 from fastsm.source import from_bytes
 
@@ -124,11 +124,16 @@ def test_receipts_that_have_no_place(folder: Path, where: str, message: str) -> 
 
 def test_a_receipt_that_cannot_be_written_stops_the_edit(folder: Path, receipt: Path) -> None:
     receipt.mkdir()
-    (receipt / "in the way").touch()
-    with pytest.raises(CommitError, match="writing the receipt") as info:
+    with pytest.raises(RefusedError, match="is a folder; a file is wanted"):
         commit(retag(folder), receipt=str(receipt))
-    found = (folder / "saved_model.pb").read_bytes()
-    assert found == (NEW if info.value.on_disk == "new" else OLD)
+    assert (folder / "saved_model.pb").read_bytes() == OLD
+
+
+def test_a_receipt_in_the_new_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    (out := tmp_path / "out").mkdir()
+    with pytest.raises(RefusedError, match="lies inside the new model"):
+        commit(retag(folder), out=str(out), receipt=str(out / "receipt.json"))
+    assert os.listdir(out) == []
 
 
 # --- the backup, and back ----------------------------------------------------------------

@@ -39,14 +39,19 @@ class BundleRewrite:
         bundle: The checkpoint as it is.
         mends: Kinds of damage of its index that a rewrite takes away, as CoreError names
             them; any other damage is an error.
+        stem: The common name of the new files, where all of them are new, in another folder;
+            None: they take the place of the old ones.
 
     Raises:
         FormatError: The index is damaged, or has no header.
         UnsupportedError: It is big-endian, or of another version.
     """
 
-    def __init__(self, bundle: Bundle, *, mends: Container[str] = ()) -> None:
+    def __init__(
+        self, bundle: Bundle, *, mends: Container[str] = (), stem: str | None = None
+    ) -> None:
         self.bundle = bundle
+        self._stem = stem
         self._damaged = not bundle.check_whole(but=mends)
         bundle.check_readable()
         self._rows: dict[bytes, int] | None = None
@@ -280,7 +285,7 @@ class BundleRewrite:
         Raises FormatError for an entry that does not lie in its shard.
         """
         layout, index = self._lay_out()
-        return Rewritten(self.bundle, layout, index, self._contents)
+        return Rewritten(self.bundle, layout, index, self._contents, stem=self._stem)
 
     def _lay_out(self) -> tuple[_core.Layout, Source | None]:
         """Where everything goes, and the new index; None when the old one stays."""
@@ -319,20 +324,21 @@ class Rewritten:
 
     Attributes:
         index: The new index.
-        index_changes: Whether it is another one.
-        shards: The content of each shard that is not as it was, by its new name.
+        index_changes: Whether it is another one, or in another place.
+        shards: The content of each shard that is not as and where it was, by its new name.
         gone: Names of shards that are there no more under that name.
         bytes_before, bytes_after: What all shards hold.
     """
 
     def __init__(
         self, bundle: Bundle, layout: _core.Layout, index: Source | None,
-        contents: list[Source | None],
+        contents: list[Source | None], *, stem: str | None = None,
     ) -> None:  # fmt: skip
         self._bundle = bundle
-        self.index_changes = index is not None
+        self._moves = stem is not None
+        self._stem = os.path.basename(bundle.prefix) if stem is None else stem
+        self.index_changes = self._moves or index is not None
         self.index = bundle.index_file.source() if index is None else index
-        stem = os.path.basename(bundle.prefix)
         files = {shard: bundle.shard(shard) for shard, _, _ in layout.shards}
         parts: dict[int, list[tuple[Source, int, int]]] = {}
         sources = {shard: file.source() for shard, file in files.items()}
@@ -348,14 +354,15 @@ class Rewritten:
         self.bytes_after = 0
         kept = set()
         for to in sorted(names):
-            name = f"{stem}.data-{to:05d}-of-{layout.n_shards:05d}"
+            name = f"{self._stem}.data-{to:05d}-of-{layout.n_shards:05d}"
             content = joined(parts.get(to, ()))
             self.bytes_after += content.size
             old = next((f for s, f in files.items() if bundle.shard_name(s) == name), None)
             kept.add(name)
-            if old is None or content.pieces != old.source().pieces:
+            if self._moves or old is None or content.pieces != old.source().pieces:
                 self.shards[name] = content
-        self.gone = sorted({bundle.shard_name(s) for s in files} - kept)
+        stays = not self._moves
+        self.gone = sorted({bundle.shard_name(s) for s in files} - kept) if stays else []
         self.bytes_before = sum(file.identity.size for file in files.values())
         self._files: dict[str, File] = {bundle.shard_name(s): f for s, f in files.items()}
 
@@ -365,10 +372,13 @@ class Rewritten:
         Args:
             folder: Where the checkpoint lies in the plan's folder: ``variables/``, or "".
         """
-        index = os.path.basename(self._bundle.index_file.path)
-        plan.read(folder + index, self._bundle.index_file)
-        for name, file in self._files.items():
-            plan.read(folder + name, file)
+        index = f"{self._stem}.index"
+        if self._moves:
+            plan.take(self._bundle.index_file, *self._files.values())
+        else:
+            plan.read(folder + index, self._bundle.index_file)
+            for name, file in self._files.items():
+                plan.read(folder + name, file)
         for name, content in self.shards.items():
             plan.write(folder + name, content)
         for name in self.gone:
@@ -381,7 +391,7 @@ class Rewritten:
 
         Raises InternalError when it is not.
         """
-        if name.rpartition("/")[2] != os.path.basename(self._bundle.index_file.path):
+        if name.rpartition("/")[2] != f"{self._stem}.index":
             return
         try:
             index = _core.BundleIndex(staged)
@@ -391,9 +401,8 @@ class Rewritten:
 
     def _new_sizes(self, index: _core.BundleIndex) -> list[tuple[int, int]]:
         out = []
-        stem = os.path.basename(self._bundle.prefix)
         for shard in sorted(index.shards()):
-            name = f"{stem}.data-{shard:05d}-of-{index.n_shards:05d}"
+            name = f"{self._stem}.data-{shard:05d}-of-{index.n_shards:05d}"
             content = self.shards[name] if name in self.shards else self._files[name].source()
             out.append((shard, content.size))
         return out

@@ -143,8 +143,10 @@ def _run(arguments: list[str]) -> int:
         return result
     except KeyboardInterrupt as interrupt:
         # A commit that was interrupted says which model it left.
-        left = getattr(interrupt, "on_disk", None)
-        which = f". The model on disk is the {left} one." if left else ""
+        from ..errors import left
+
+        on_disk = getattr(interrupt, "on_disk", None)
+        which = f". {left(on_disk)}" if on_disk else ""
         print(f"fastsm: interrupted{which}", file=sys.stderr)
         return 130
     except Exception as error:

@@ -25,7 +25,7 @@ from ..source import Identity
 from ..text import printable
 from .files import Files
 from .items import items_of, warnings_of
-from .lock import FolderLock
+from .lock import FolderLock, staged_beside
 from .system import System
 from .write import ELSEWHERE, HINTS, Writer
 
@@ -92,7 +92,8 @@ def commit(
 ) -> Committed:
     """Carry a plan out, whole or not at all.
 
-    An empty plan writes nothing; with ``out`` the model is copied there all the same.
+    An empty plan writes nothing; with ``out`` the model is copied there all the same. A plan
+    of a new model wants ``out``, or ``dry_run``.
 
     Args:
         out: A folder, absent or empty, for the edited model; the model itself stays.
@@ -124,6 +125,8 @@ def commit(
         raise UsageError(plan.path, "--out leaves the model as it is: nothing to back up")
     if link and out is None:
         raise UsageError(plan.path, "--link goes with --out")
+    if plan.new and out is None and not dry_run:
+        raise UsageError(plan.path, "a new model needs a folder: --out DIR")
     writer = Writer(plan, system or System(), sync, progress)
     try:
         return _commit(writer, out, dry_run, backup, receipt, link, check, prove)
@@ -147,13 +150,19 @@ def _commit(
             _check_vacant(writer, folder)
     if receipt is not None:
         _check_outside(writer, receipt)
+        _check_receipt(writer, receipt, out)
     if plan.empty and out is None and receipt is None:
         return Committed(plan, plan.path, [], writer.warnings)
+    if plan.new and out is None:  # a dry run: there is no place yet to look at
+        _check_unchanged(writer, None)
+        return Committed(plan, plan.path, plan.changes(), writer.warnings)
 
     items: list[Item] = []
-    lock = FolderLock(system, plan.folder, plan.path, shared=out is not None or dry_run)
+    lock = None
+    if not plan.new:
+        lock = FolderLock(system, plan.folder, plan.path, shared=out is not None or dry_run)
     try:
-        if not lock.held:
+        if lock is not None and not lock.held:
             writer.warnings.append("no locks here: let nobody else edit the model meanwhile")
         _check_unchanged(writer, lock)
         digests = not dry_run and (backup is not None or receipt is not None)
@@ -175,7 +184,8 @@ def _commit(
     finally:
         for item in items:
             item.let_go()
-        lock.release()
+        if lock is not None:
+            lock.release()
     return Committed(plan, plan.path if out is None else out, written, warnings)
 
 
@@ -212,7 +222,7 @@ def _records(
 
 def _carry_out(
     writer: Writer,
-    lock: FolderLock,
+    lock: FolderLock | None,
     items: list[Item],
     shape: Files | Tree,
     prove: Prove | None,
@@ -253,11 +263,13 @@ def _carry_out(
 
 def _fail(writer: Writer, error: BaseException, path: str, *, in_place: bool) -> NoReturn:
     """Raise an error in words, with what is on the disk now."""
-    on_disk: Literal["old", "new"] = "new" if writer.published else "old"
+    before: Literal["old", "none"] = "none" if writer.plan.new else "old"
+    on_disk: Literal["old", "new", "none"] = "new" if writer.published else before
     doing = printable(writer.doing, None)
     if isinstance(error, CoreError):
         if error.kind == "CHANGED" and not writer.published:
-            raise RefusedError(path, "a file of the model became shorter while it was read")
+            what = "a file that it is made from" if writer.plan.new else "a file of the model"
+            raise RefusedError(path, f"{what} became shorter while it was read")
         reason = os.strerror(error.need) if error.kind == "IO" else str(error)
         raise CommitError(path, f"{doing}: {reason}", on_disk=on_disk) from error
     if isinstance(error, OSError) and not isinstance(error, FastsmError):
@@ -272,24 +284,31 @@ def _fail(writer: Writer, error: BaseException, path: str, *, in_place: bool) ->
     raise error
 
 
-def _check_unchanged(writer: Writer, lock: FolderLock) -> None:
-    """Refuse when the model is not the one that the plan was made from."""
+def _check_unchanged(writer: Writer, lock: FolderLock | None) -> None:
+    """Refuse when the model, or another file, is not the one that the plan was made from."""
     plan, system = writer.plan, writer.system
-    st = system.stat(plan.folder)
-    if (st.st_dev, st.st_ino) != (plan.device, plan.inode) or not lock.is_on(plan.folder):
-        raise RefusedError(plan.path, "another folder is there since the model was opened")
-    for name, file in plan.reads.items():
+    if lock is not None:
+        st = system.stat(plan.folder)
+        if (st.st_dev, st.st_ino) != (plan.device, plan.inode) or not lock.is_on(plan.folder):
+            raise RefusedError(plan.path, "another folder is there since the model was opened")
+    files = [(name, os.path.join(plan.folder, name), file) for name, file in plan.reads.items()]
+    for name, path, file in [*files, *((f.path, f.path, f) for f in plan.sources)]:
         try:
-            same = Identity(system.stat(os.path.join(plan.folder, name))) == file.identity
+            same = Identity(system.stat(path)) == file.identity
         except FileNotFoundError:
             same = False
         if not same:
-            raise RefusedError(plan.path, f"{printable(name)} changed since it was opened")
+            raise RefusedError(plan.path, f"{printable(name, None)} changed since it was opened")
 
 
 def _check_vacant(writer: Writer, folder: str) -> None:
     """Refuse a destination that holds something, or that lies inside the model."""
     _check_outside(writer, folder)
+    stage = staged_beside(os.path.realpath(folder))
+    for path in (writer.plan.folder, *(file.path for file in writer.plan.sources)):
+        if _is_below(os.path.realpath(path), stage):
+            problem = f"is staged in {printable(stage, None)}, where {printable(path, None)} lies"
+            raise RefusedError(folder, problem, hint="name another folder")
     try:
         names = writer.system.names(folder)
     except FileNotFoundError:
@@ -301,9 +320,26 @@ def _check_vacant(writer: Writer, folder: str) -> None:
         raise RefusedError(folder, found, hint="name a new folder")
 
 
+def _check_receipt(writer: Writer, receipt: str, out: str | None) -> None:
+    """Refuse a receipt in the new model, or in the place of what the plan is made from."""
+    real = os.path.realpath(receipt)
+    if os.path.isdir(real):
+        raise RefusedError(receipt, "is a folder; a file is wanted")
+    if out is not None and _is_below(real, os.path.realpath(out)):
+        raise RefusedError(receipt, f"lies inside the new model {printable(out, None)}")
+    for file in writer.plan.sources:
+        if os.path.realpath(file.path) == real:
+            raise RefusedError(receipt, "is a file that the model is made from")
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Whether a real path is a folder, or lies in it."""
+    return os.path.join(path, "").startswith(os.path.join(folder, ""))
+
+
 def _check_outside(writer: Writer, path: str) -> None:
     real = os.path.realpath(path)
-    if os.path.join(real, "").startswith(os.path.join(writer.plan.folder, "")):
+    if _is_below(real, writer.plan.folder):
         raise RefusedError(path, f"lies inside the model {printable(writer.plan.path, None)}")
     parent = os.path.dirname(real)
     if not os.path.isdir(parent):

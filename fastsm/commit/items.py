@@ -207,7 +207,7 @@ def items_of(
     for name, content in [*writes, *((name, None) for name in sorted(plan.removes))]:
         path = os.path.join(plan.folder, name)
         old = plan.reads.get(name)
-        if old is None:
+        if old is None and not plan.new:
             try:
                 old = system.file(path)
             except FileNotFoundError:
@@ -235,6 +235,8 @@ def _check_moved(plan: Plan, system: System) -> None:
 
 def _place(plan: Plan, system: System, name: str, goes: bool, elsewhere: bool) -> str:
     """Where below the model's folder the bytes of a name lie."""
+    if plan.new:
+        return name
     path = os.path.join(plan.folder, name)
     if goes:  # the link goes, not what it leads to
         parent, last = os.path.split(path)

@@ -1,4 +1,5 @@
-"""The third shape of a commit, and ``--out``: a whole folder, staged beside and put in place.
+"""The third shape of a commit, ``--out``, and a new model: a whole folder, staged beside and
+put in place.
 
 In place, files that do not change are hard links to the old ones, the staged folder
 changes places with the model in one step, and then the old one is deleted. For
@@ -125,7 +126,7 @@ class Tree:
         """Build the new folder beside its place."""
         writer, system = self._writer, self._writer.system
         writer.doing = f"making {self._stage}"
-        system.make_folder(self._stage, 0o700)
+        system.make_folder(self._stage, 0o777 if self._folders[0][1] is None else 0o700)
         self._staged = system.stat(self._stage)
         self._lock = FolderLock(system, self._stage, self._target)
         for place, _ in self._folders[1:]:
@@ -197,6 +198,9 @@ class Tree:
         """List what the folder holds and what becomes of it."""
         system = self._writer.system
         changed = {item.place for item in self._items}
+        if self._writer.plan.new:
+            self._folders.append(("", None))
+            return
         root = system.stat(self._root)
         if self._in_place and system.stat(os.path.dirname(self._root)).st_dev != root.st_dev:
             raise self._apart("")
@@ -298,8 +302,11 @@ class Tree:
                 item.new, new, item.name,
                 like=item.path, check=self._check, pipe=item.pipe,
             )  # fmt: skip
-        elif not self._may_share(whole) or not self._shares(
-            Entry(whole, item.place, self._writer.system.stat(whole), None)
+            return
+        system = self._writer.system
+        real = system.realpath(whole)  # another name of a link would lead elsewhere
+        if not self._may_share(real) or not self._shares(
+            Entry(real, item.place, system.stat(real), None)
         ):
             self._writer.copy(whole, new, item.name)
 
@@ -316,9 +323,13 @@ class Tree:
 
         Not one from outside the model, and in place only one that the new folder has no
         longer under its old name: two names of one file would be a trap for whoever
-        writes to one of them.
+        writes to one of them. What a new model is made of is all from outside.
         """
-        real = self._writer.system.realpath(path)
+        system = self._writer.system
+        real = system.realpath(path)
+        if self._writer.plan.new:
+            beside = os.path.dirname(self._target)
+            return system.stat(real).st_dev == system.stat(beside).st_dev
         if self._in_place:
             return real in (os.path.join(self._root, item.place) for item in self._items)
         return real.startswith(os.path.join(self._root, ""))

@@ -14,7 +14,7 @@ from ..bundle import OBJECT_GRAPH_KEY, has_variables, index_path
 from ..errors import AmbiguousError, FormatError, MissingError, RefusedError
 from ..fingerprint import NAME as FINGERPRINT
 from ..fingerprint.renew import renewed
-from ..locate import CHUNKED
+from ..locate import CHUNKED, FILES
 from ..plan import Plan, Rewrite, same
 from ..source import File, Reader, Source, from_bytes
 from ..text import Record, printable, tag_set
@@ -78,12 +78,13 @@ class Draft:
 
     Args:
         path: The model, as errors name it.
-        located: Its files, as they were found and opened.
+        located: Its files, as they were found and opened; None: there is none yet, see `new`.
         reader: Its saved_model.pb; of a .pbtxt the binary form.
         elsewhere: Whether the edited model is written to another folder.
 
     Attributes:
         path, folder: As errors name it, and where it is.
+        format, name: "pb" or "pbtxt"; the name of the file that ``reader`` is of.
         elsewhere: As given.
         reader: Its saved_model.pb by now.
         plan: What becomes of its files; complete after `finish`.
@@ -92,15 +93,17 @@ class Draft:
     """
 
     def __init__(
-        self, path: str, located: Located, reader: Reader, *, elsewhere: bool = False
+        self, path: str, located: Located | None, reader: Reader, *, elsewhere: bool = False
     ) -> None:
         self.path = path
         self.elsewhere = elsewhere
-        self.plan = Plan(located.folder)
+        self.plan = Plan(path, new=True) if located is None else Plan(located.folder)
         self.folder = self.plan.folder
-        self.plan.read(located.name, located.file)
+        self.format = "pb" if located is None else located.format
+        self.name = FILES[self.format]
+        if located is not None:
+            self.plan.read(self.name, located.file)
         self.touched: set[int] = set()
-        self._located = located
         self._first = self.reader = reader
         self._graphs: list[MetaGraph] | None = None
         self._past: list[MetaGraph] = []
@@ -108,6 +111,28 @@ class Draft:
         self._rewrite: BundleRewrite | None = None
         self._rewritten: Rewritten | None = None
         self._tracked: Reader | None = None
+
+    @classmethod
+    def new(cls, path: str, source: Source, *, prefix: str | None = None) -> Draft:
+        """A model that is not there yet.
+
+        Args:
+            path: What it is made from, as errors name it.
+            source: Its saved_model.pb.
+            prefix: Its variables: a checkpoint, wherever it lies; None: it has none.
+
+        Raises:
+            MissingError: There is no such checkpoint, or not all of it.
+            FormatError: Its index is damaged.
+            UnsupportedError: It is one that cannot be read.
+        """
+        draft = cls(path, None, Reader(source, path), elsewhere=True)
+        if prefix is not None:
+            from ..bundle.opened import Bundle
+
+            draft._bundle = Bundle.open(prefix)
+            draft.bundle_rewrite()  # all of it is new
+        return draft
 
     # -- saved_model.pb --
 
@@ -149,7 +174,7 @@ class Draft:
                 hint=f"Move {CHUNKED} out of the folder first.",
             )
         text = os.path.join(self.folder, "saved_model.pbtxt")
-        if self._located.format == "pb" and os.path.lexists(text):
+        if self.format == "pb" and os.path.lexists(text):
             self.plan.warnings.append(
                 "saved_model.pbtxt beside saved_model.pb is not changed; no loader reads it"
             )
@@ -225,7 +250,8 @@ class Draft:
         if self._rewrite is None:
             if self.bundle is None:
                 raise RefusedError(self.path, "it has no variables")
-            self._rewrite = BundleRewrite(self.bundle, mends=mends)
+            stem = "variables" if self.plan.new else None
+            self._rewrite = BundleRewrite(self.bundle, mends=mends, stem=stem)
         self._rewritten = None
         return self._rewrite
 
@@ -326,19 +352,20 @@ class Draft:
     def changed(self) -> bool:
         """Whether any edit changed something, be it taken back by another."""
         return (
-            self.reader is not self._first or self._rewrite is not None or not self.plan.empty
-        )
+            self.plan.new or self.reader is not self._first or self._rewrite is not None
+            or not self.plan.empty
+        )  # fmt: skip
 
     def finish(self) -> Plan:
         """The plan, with all files that change. Not to be edited any more."""
         plan, source = self.plan, None
-        if self.reader is not self._first:
+        if self.plan.new or self.reader is not self._first:
             source = self._write_model()
         new = self.variables
         if new is not None:
             new.put(plan, "variables/")
         index = new.index if new and "variables/variables.index" in plan.writes else None
-        if source is not None or index is not None:
+        if not plan.new and (source is not None or index is not None):
             self._write_fingerprint(source, index)
         for graph in (*self._past, *(self._graphs or ())):
             graph.forget()
@@ -346,8 +373,8 @@ class Draft:
 
     def _write_model(self) -> Source | None:
         """Plan saved_model.pb as it is by now; None when it is as it was."""
-        name, source = self._located.name, self.reader.source
-        if self._located.format == "pbtxt":
+        name, source = self.name, self.reader.source
+        if self.format == "pbtxt":
             from ..pbtxt import to_text
 
             # Whole, and not as it was spelled: only where there is something to tell.

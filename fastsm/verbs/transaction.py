@@ -117,6 +117,8 @@ class EditResult(Record):
     @property
     def untouched(self) -> list[Entry]:
         """The files of the model, and its folders that hold any, in which nothing changed."""
+        if self.plan is not None and self.plan.new:
+            return []
         touched = {c.name.partition("/")[0] for c in self.changes}
         return [e for e in entries(self._folder) if e.files and e.name.rstrip("/") not in touched]
 
@@ -484,7 +486,7 @@ class Edit:
             return reports[0].to_dict()
 
         committed = commit(
-            plan, check=self._check, prove=None if self.parity is False else prove,
+            plan, check=check_of(draft), prove=None if self.parity is False else prove,
             dry_run=self.dry_run, **options,
         )  # fmt: skip
         self.result = EditResult(
@@ -500,19 +502,28 @@ class Edit:
         backup = self._options["backup"]
         return None if backup is None else f"fastsm undo {shell(where)} {shell(backup)}"
 
-    def _check(self, name: str, staged: Source) -> None:
-        """What was staged must read as what was meant, or it is not published."""
-        draft, new = self._draft, self._draft.variables
+
+def check_of(draft: Draft) -> Callable[[str, Source], None]:
+    """What was staged of a draft must read as what was meant, or it is not published.
+
+    Returns:
+        What `commit` takes as ``check``. Raises InternalError where it does not.
+    """
+
+    def check(name: str, staged: Source) -> None:
+        new = draft.variables
         if new is not None:
             new.check(name, staged)
-        if name != self._model.located.name:
+        if name != draft.name:
             return
-        if self._model.format == "pbtxt":
+        if draft.format == "pbtxt":
             from ..pbtxt import to_binary
 
             staged = from_bytes(to_binary(staged.read(0, staged.size), name))
         if _outline(meta_graphs(Reader(staged, name))) != _outline(draft.graphs):
             raise InternalError(draft.path, f"the staged {name} does not read as planned")
+
+    return check
 
 
 def _outline(graphs: Iterable[MetaGraph]) -> list[object]:
