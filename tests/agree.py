@@ -888,6 +888,13 @@ def corpus_models() -> dict[str, Path]:
     return {p.id: p.values[0].path for p in _corpus("savedmodel") if p.values[0]}
 
 
+def corpus_checkpoints() -> dict[str, Path]:
+    """The folders of checkpoints of others, by name; none without a corpus."""
+    from .conftest import _corpus
+
+    return {p.id: p.values[0].path.parent for p in _corpus("checkpoint") if p.values[0]}
+
+
 def record(prog: str, how: How, verdicts: Path, write: Callable[[dict[str, Json]], None]) -> None:
     """A command that tries all models, or those it is told, in several processes.
 

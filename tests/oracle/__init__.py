@@ -131,6 +131,20 @@ class Survey(NamedTuple):
     graphs: dict[tuple[frozenset[str], Loader], Loaded]
 
 
+class Restored(NamedTuple):
+    """What TensorFlow itself made of a source.
+
+    Attributes:
+        outputs: alias -> what it computed.
+        variables: Node -> what it holds.
+        built: Whether its own builder wrote a SavedModel of it, too.
+    """
+
+    outputs: dict[str, Tensor]
+    variables: dict[str, Tensor]
+    built: bool
+
+
 class Oracle:
     """The parent's end. Starts the child at the first question; ``close`` ends it.
 
@@ -339,6 +353,28 @@ class Oracle:
     def build(self, name: str, path: StrPath, *, needs: Sequence[str] = ()) -> None:
         """Builds the model ``name`` of tests.models into the folder ``path``."""
         self._data("build", name, path, preload=list(needs))
+
+    def build_source(self, name: str, path: StrPath) -> None:
+        """Builds the source ``name`` of tests.sources into the new folder ``path``."""
+        self._data("build_source", name, path)
+
+    def restore(
+        self, folder: StrPath, graph: str, prefix: str, out: StrPath, *, seed: int = 0, **of: Any
+    ) -> Restored:
+        """What TensorFlow restores of a source and computes, and its SavedModel of that.
+
+        See `converting.restore`.
+        """
+        rows = self._data("restore", folder, graph, prefix, out, seed=seed, **of)
+        return Restored(_tensors(rows["outputs"]), _tensors(rows["variables"]), rows["built"])
+
+    def initialise(self, meta: StrPath, prefix: StrPath) -> None:
+        """Saves what the initializers of a .meta's variables make, with a fixed seed."""
+        self._data("initialise", meta, prefix)
+
+    def variables(self, path: StrPath, tags: Iterable[str]) -> dict[str, Tensor]:
+        """What the variables of a model hold once v1 has loaded it, by their nodes' names."""
+        return _tensors(self._data("variables", path, list(tags)))
 
     def save_dtypes(self, prefix: StrPath) -> dict[str, Any]:
         """A checkpoint of a tensor of every dtype that can be saved; see `building`.
