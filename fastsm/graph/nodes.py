@@ -108,6 +108,12 @@ class Node:
         found = [f for f in listed if f.number == 7 and f.wire == LEN]
         return [read_shape(self._reader, [(f.at, f.end)], self.place) for f in found]
 
+    def strings_in(self, name: str) -> list[bytes]:
+        """The list of strings in an attribute."""
+        listed = self._reader.fields(merged(self.attr(name), 1), self.place)
+        found = [f for f in listed if f.number == 2 and f.wire == LEN]
+        return [self._reader.bytes(f, self.place) for f in found]
+
     def number_in(self, name: str) -> int | None:
         """The number in an attribute, or how many DataTypes it lists; None without it."""
         fields = self.attr(name)

@@ -1,0 +1,101 @@
+"""Snippets: texts that call a signature. That they work is `tests.snippets`' to show."""
+from __future__ import annotations
+
+import ast
+import json
+import shlex
+
+import pytest
+
+import fastsm
+from fastsm.snippets import KINDS, Snippet, quoting, snippets
+
+from .conftest import ModelFactory
+from .oracle import ROOT
+
+RANKER = "examples/ranker/1"
+
+#: Names that try to end their quotes, or to act on a terminal.
+HOSTILE = [
+    "plain", 'a"b', "a'b", "a\\b", "a\nb", 'x"); import os; ("', "'; rm -rf /; echo '", "$(id)`id`",
+    "\\", '"""', "{0}%s", "größe", "\x1b[31m", "a\u202eb", "\U0001f600", "a\0b", "", "#", "]",
+]  # fmt: skip
+
+
+def of(path: str, key: str) -> dict[str, list[Snippet]]:
+    """The snippets of a signature of a model's first meta graph, by kind."""
+    model = fastsm.open(path)
+    assert isinstance(model, fastsm.SavedModel)
+    found: dict[str, list[Snippet]] = {}
+    for snippet in snippets(model, model.meta_graphs[0], key):
+        found.setdefault(snippet.kind, []).append(snippet)
+    return found
+
+
+# -- quotes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_python_literal_is_the_text(text: str) -> None:
+    assert ast.literal_eval(quoting.python(text)) == text
+    assert ast.literal_eval(quoting.python_bytes(text.encode())) == text.encode()
+    assert quoting.python(text).isprintable()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_json_literal_is_the_text_within_a_shells_quotes(text: str) -> None:
+    literal = quoting.json(text)
+    assert json.loads(literal) == text
+    assert "'" not in literal and literal.isascii() and literal.isprintable()
+    assert shlex.split(f"echo '{literal}'") == ["echo", literal]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_pbtxt_literal_is_the_text(text: str) -> None:
+    from google.protobuf import struct_pb2, text_format
+
+    message = text_format.Parse(f"string_value: {quoting.pbtxt(text)}", struct_pb2.Value())
+    assert message.string_value == text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_keyword_arguments_are_those_names(text: str) -> None:
+    def function(**named: int) -> dict[str, int]:
+        return named
+
+    call = f"function({' '.join(quoting.arguments({text: '1', 'lambda': '2'}))})"
+    assert eval(call, {"function": function}) == {text: 1, "lambda": 2}
+    assert quoting.arguments({"x": "1"}) == ["x=1,"]
+
+
+# -- what there is -----------------------------------------------------------------------
+
+
+def test_each_kind_is_there_in_order() -> None:
+    model = fastsm.open(RANKER)
+    assert isinstance(model, fastsm.SavedModel)
+    found = [s.kind for s in snippets(model, model.meta_graphs[0], "rank")]
+    assert tuple(dict.fromkeys(found)) == KINDS
+
+
+def test_a_signature_that_is_not_there() -> None:
+    with pytest.raises(fastsm.MissingError, match="Did you mean rank"):
+        of(RANKER, "rnk")
+
+
+def test_a_script_names_the_path_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert f'tf.saved_model.load("{RANKER}")' in of(RANKER, "rank")["python-v2"][0].text
+    monkeypatch.chdir(ROOT / "examples")
+    local, docker = of("ranker/1", "rank")["serving"]
+    assert '--model_base_path="$PWD"/ranker\n' in local.text and local.note is None
+    assert '-v "$PWD"/ranker/1:/models/ranker/1:ro' in docker.text
+
+
+def test_a_hidden_meta_graph_is_called_by_nothing(model: ModelFactory) -> None:
+    found = fastsm.open(model("duplicate_tags"))
+    assert isinstance(found, fastsm.SavedModel)
+    sets = found.tag_sets
+    hidden = next(g for i, g in enumerate(found.meta_graphs) if g.tag_set in sets[:i])
+    for snippet in snippets(found, hidden, next(iter(hidden.signatures))):
+        assert not snippet.text and "comes first" in (snippet.note or "")
