@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastsm.plan import Deferred, Plan, Rewrite
-from fastsm.source import File, Source
+from fastsm.source import File, Source, from_bytes, joined
 
 OLD = b"an old graph, and then " + b"." * 500
 NEW = b"a new graph, and then " + b"." * 500
@@ -48,6 +48,42 @@ def move(path: Path) -> Plan:
     plan = retag(path)
     plan.write("assets/words.txt", read(plan, "assets/vocab.txt"))
     plan.remove("assets/vocab.txt")
+    return plan
+
+
+#: What a new model is made of, and what comes of it.
+SOURCES = {
+    "model.meta": b"a graph" * 80,
+    "model.index": b"an index",
+    "model.data-00000-of-00001": b"data" * 99,
+    "vocab.txt": b"some words",
+}
+MADE = {
+    "saved_model.pb": b"head" + SOURCES["model.meta"],
+    "variables/variables.index": SOURCES["model.index"],
+    "variables/variables.data-00000-of-00001": SOURCES["model.data-00000-of-00001"],
+    "assets/words.txt": SOURCES["vocab.txt"],
+}
+
+
+def make_sources(folder: Path) -> Path:
+    """The files that a new model is made of; their bytes do not matter here."""
+    folder.mkdir(parents=True)
+    for name, data in SOURCES.items():
+        (folder / name).write_bytes(data)
+    (folder / "words.txt").symlink_to("vocab.txt")
+    return folder
+
+
+def make_new(folder: Path) -> Plan:
+    """A plan of a new model: new bytes before one file, others as they are."""
+    names = ("model.meta", "model.index", "model.data-00000-of-00001", "words.txt")
+    sources = [File(str(folder / name)).source() for name in names]
+    head = from_bytes(b"head")
+    sources[0] = joined([(head, 0, head.size), (sources[0], 0, sources[0].size)])
+    plan = Plan(str(folder / "model"), verb="convert", arguments={"tags": ["serve"]}, new=True)
+    for name, source in zip(MADE, sources, strict=True):
+        plan.write(name, source)
     return plan
 
 

@@ -17,11 +17,12 @@ import pytest
 
 from fastsm.commit import Committed, System, commit
 from fastsm.commit.undo import undo
-from fastsm.errors import CommitError, FormatError
+from fastsm.errors import CommitError, FormatError, left
 from fastsm.plan import Deferred, Plan
 from fastsm.source import File, from_bytes
 
 from .crash import CALLS, CHANGING, Counting, FailAt, FailFrom, PowerCut, PowerCutError, build
+from .edits import MADE, SOURCES, make_new, make_sources
 
 FILES = {
     "saved_model.pb": b"old graph" * 100,
@@ -141,6 +142,42 @@ class Scenario:
         assert leftovers(root) == []
 
 
+class Making(Scenario):
+    """A new model of files elsewhere: some as they are, some with new bytes around them."""
+
+    def __init__(self, *, out: str = "absent", link: bool = False, receipt: bool = False) -> None:
+        super().__init__({}, out=out, link=link)
+        self.receipt = receipt
+
+    def prepare(self, root: Path) -> None:
+        make_sources(root / "train")
+        if self.out == "empty":
+            (root / "out").mkdir()
+        self.old = tree(root / "out")
+
+    def run(self, root: Path, system: System) -> Committed:
+        receipt = str(root / "receipt.json") if self.receipt else None
+        return commit(
+            make_new(root / "train"), out=str(root / "out"), system=system, link=self.link,
+            receipt=receipt,
+        )  # fmt: skip
+
+    @property
+    def new(self) -> Tree:
+        return MADE
+
+    def result(self, root: Path) -> Tree | None:
+        assert tree(root / "train") == {**SOURCES, "words.txt": SOURCES["vocab.txt"]}
+        return tree(root / "out")
+
+    def again(self, root: Path) -> None:
+        if tree(root / "out"):  # it is there whole: another one clears what was left
+            shutil.rmtree(root / "out")
+        self.run(root, Counting())
+        assert self.result(root) == self.new
+        assert leftovers(root) == []
+
+
 SMALL = {"saved_model.pb": b"new graph" * 90, "fingerprint.pb": b"new fingerprint"}
 WIDE = {
     **SMALL,
@@ -164,6 +201,9 @@ SCENARIOS = {
     "proved out": Scenario(WIDE, out="absent", proved=True),
     "undo": Scenario(SMALL, back=True),
     "undo of a folder": Scenario(WIDE, back=True),
+    "new": Making(),
+    "new, linked": Making(link=True),
+    "new, empty, with receipt": Making(out="empty", receipt=True),
 }
 
 
@@ -211,7 +251,9 @@ def test_an_error_at_each_call(
         except CommitError as raised:
             found = scenario.result(root)
             assert found == (scenario.new if raised.on_disk == "new" else scenario.old), at
-            assert f"The model on disk is the {raised.on_disk} one." in str(raised)
+            assert left(raised.on_disk) in str(raised)
+            before = "none" if isinstance(scenario, Making) else "old"
+            assert raised.on_disk in ("new", before)
             if raised.on_disk == "old" and scenario.backup:
                 assert not (root / "backup").exists()
         else:

@@ -6,7 +6,7 @@
     task       work beside the writing, in a thread of its own
     write      a source onto the disk, read back
     files      shapes a and b: one file, or one file and fingerprint.pb, in place
-    tree       shape c and --out: a whole folder, exchanged or new
+    tree       shape c, --out and a new model: a whole folder, exchanged or new
     shown      the edited model whole, to be proved before it is published
     single     one new file that is no part of a model
     record     the backup and the receipt

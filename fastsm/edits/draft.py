@@ -130,8 +130,10 @@ class Draft:
         if prefix is not None:
             from ..bundle.opened import Bundle
 
-            draft._bundle = Bundle.open(prefix)
+            draft._bundle = bundle = Bundle.open(prefix)
             draft.bundle_rewrite()  # all of it is new
+            for shard in sorted(bundle.index.shards()):
+                bundle.shard(shard)
         return draft
 
     # -- saved_model.pb --
