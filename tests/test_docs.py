@@ -11,6 +11,7 @@ import json
 import os
 import pkgutil
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,11 +22,12 @@ from pathlib import Path
 import pytest
 
 import fastsm
+from fastsm.cli import ALIASES, COMMON, VERBS, _module, _parse
 
 from .conftest import HAS_TENSORFLOW
 from .oracle import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 
@@ -74,7 +76,16 @@ def with_true_screens(page: str, run: Callable[[str], str]) -> str:
     return BLOCK.sub(true, page)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def pages_with(*languages: str) -> list[Path]:
+    """The pages that have a block in one of these languages."""
+    return [p for p in PAGES if any(m[1] in languages for m in BLOCK.finditer(p.read_text()))]
+
+
+def called(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", pages_with("console"), ids=called)
 def test_screens_are_what_the_commands_print(page: Path, examples: Path) -> None:
     text = page.read_text()
     assert with_true_screens(text, session(examples)) == text
@@ -95,7 +106,7 @@ def check_doctest(test: doctest.DocTest) -> int:
     return len(test.examples)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", pages_with("python"), ids=called)
 def test_python_of_the_pages(page: Path, examples: Path) -> None:
     for line, code in blocks(page, "python"):
         if ">>>" in code:
@@ -134,12 +145,41 @@ def test_public_verbs_have_an_example(name: str) -> None:
     assert ">>> " in verb.__doc__
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=called)
 def test_links_lead_somewhere(page: Path) -> None:
     prose = BLOCK.sub("", page.read_text())
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", prose):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def shell_lines(page: Path) -> Iterator[str]:
+    """The lines of a page's shell that call fastsm."""
+    for language in ("sh", "console"):
+        for _, block in blocks(page, language):
+            for line in block.replace("\\\n", " ").splitlines():
+                if (command := line.removeprefix("$ ")).startswith("fastsm "):
+                    yield command
+
+
+@pytest.mark.parametrize("page", pages_with("sh", "console"), ids=called)
+def test_commands_are_what_the_command_line_takes(page: Path) -> None:
+    for command in shell_lines(page):
+        words = shlex.split(command, comments=True)[1:]
+        ends = [i for i, word in enumerate(words) if word in ("|", ">", "<", "&&", ";")]
+        verb, *rest = words[: min(ends, default=len(words))]
+        if verb in [*VERBS, *ALIASES] and rest != ["--help"]:
+            _parse(verb, _module(verb), rest)
+        assert verb in [*VERBS, *ALIASES, "VERB", "--version", "--help"], command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=called)
+def test_sentences_name_verbs_and_options_that_exist(page: Path) -> None:
+    for code in re.findall(r"`fastsm ([a-z][^`]+)`", BLOCK.sub("", page.read_text())):
+        verb, *rest = code.split()
+        module = _module(verb)
+        known = {flag for flags, _ in [*module.OPTIONS, *COMMON] for flag in flags} | {"--help"}
+        assert {word for word in rest if word.startswith("--")} <= known, code
 
 
 def test_every_part_of_the_core_is_told() -> None:
@@ -152,8 +192,6 @@ def test_every_part_of_the_core_is_told() -> None:
 
 
 def test_the_readme_tells_of_every_verb() -> None:
-    from fastsm.cli import VERBS
-
     text = (ROOT / "README.md").read_text()
     assert [verb for verb in VERBS if f"fastsm {verb} " not in text] == []
 

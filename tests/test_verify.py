@@ -375,9 +375,13 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 # -- rules -----------------------------------------------------------------------------
 
 
+#: A rule in docs/rules.md: its id, which leads to its own page, severity, meaning, what mends it.
+ROW = r"\| \[`([a-z-]+)`\]\(rules/\1\.md\) \| (\w+) \| (.+?) \| (.*?) ?\|"
+
+
 def rows_of_the_page() -> Iterator[tuple[str, str, str, str]]:
     for line in (ROOT / "docs" / "rules.md").read_text().splitlines():
-        if match := re.fullmatch(r"\| `([a-z-]+)` \| (\w+) \| (.+?) \| (.*?) ?\|", line):
+        if match := re.fullmatch(ROW, line):
             yield match[1], match[2], match[3], match[4]
 
 
