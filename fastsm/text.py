@@ -102,6 +102,29 @@ def shell(word: str) -> str:
     return f"$'{''.join(out)}'"
 
 
+#: How Python and JSON escape some characters in a string.
+SHORT_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def python_str(text: str) -> str:
+    """A str literal of Python, safe to print."""
+    return f'"{"".join(_python(c) for c in text)}"'
+
+
+def _python(c: str) -> str:
+    if c in SHORT_ESCAPES:
+        return SHORT_ESCAPES[c]
+    if c == printable(c):
+        return c
+    code = ord(c)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def python_list(names: Iterable[str]) -> str:
+    """A list of str literals, safe to print."""
+    return f"[{', '.join(map(python_str, names))}]"
+
+
 def serving_flag(tags: Iterable[str]) -> str | None:
     """The flag by which TensorFlow Serving loads a meta graph with these tags.
 

@@ -468,6 +468,11 @@ class MetaGraph:
         inner = self.reader.fields([(f.at, f.end) for f in run], place)
         return [f for f in inner if f.number == 1 and f.wire == LEN]
 
+    def nodes_in(self, name: str) -> list[str]:
+        """The node names in a collection; none where it holds something else."""
+        place = f'{self.place}.collection_def["{printable(name)}"].node_list'
+        return [self.reader.text(f, place) for f in self._collection_values(name, 1)]
+
     @property
     def init_op(self) -> InitOp | None:
         """What the session loaders run after restoring, or None."""
@@ -476,10 +481,9 @@ class MetaGraph:
             if INIT_OP in outputs:
                 return InitOp(outputs[INIT_OP].name, "signature")
         for name in INIT_COLLECTIONS:
-            values = self._collection_values(name, 1)
-            if values:
-                place = f'{self.place}.collection_def["{name}"]'
-                return InitOp(self.reader.text(values[0], place), name)
+            ops = self.nodes_in(name)
+            if ops:
+                return InitOp(ops[0], name)
         return None
 
     @property

@@ -9,6 +9,7 @@ import pytest
 
 import fastsm
 from fastsm.snippets import KINDS, Snippet, quoting, snippets
+from fastsm.text import python_str
 
 from .conftest import ModelFactory
 from .oracle import ROOT
@@ -37,9 +38,9 @@ def of(path: str, key: str) -> dict[str, list[Snippet]]:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_python_literal_is_the_text(text: str) -> None:
-    assert ast.literal_eval(quoting.python(text)) == text
+    assert ast.literal_eval(python_str(text)) == text
     assert ast.literal_eval(quoting.python_bytes(text.encode())) == text.encode()
-    assert quoting.python(text).isprintable()
+    assert python_str(text).isprintable()
 
 
 @pytest.mark.parametrize("text", HOSTILE)

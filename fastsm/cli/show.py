@@ -15,7 +15,16 @@ from ..errors import FormatError, MissingError, UsageError
 from ..locate import entries
 from ..model import SavedModel
 from ..model import open as open_any
-from ..text import counted, printable, serving_flag, serving_words, size, tag_set
+from ..text import (
+    counted,
+    printable,
+    python_list,
+    python_str,
+    serving_flag,
+    serving_words,
+    size,
+    tag_set,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -260,15 +269,11 @@ def _load(model: SavedModel, graph: MetaGraph) -> dict[str, str | None]:
     if first is not graph:
         return {"python": None, "serving": None, "hidden_by": first.place}
     tags = sorted(graph.tag_set)
-    inside = f'"{printable(model.path)}"'
+    inside = python_str(model.path)
     if len(model.meta_graphs) > 1:
-        inside += f", tags={_python_list(tags)}"
+        inside += f", tags={python_list(tags)}"
     call = f"tf.saved_model.load({inside})"
     return {"python": call, "serving": serving_flag(tags), "hidden_by": None}
-
-
-def _python_list(tags: list[str]) -> str:
-    return "[" + ", ".join('"' + printable(t).replace('"', '\\"') + '"' for t in tags) + "]"
 
 
 def _notes(model: SavedModel, record: dict[str, Any], notes: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..text import tag_set
+from ..text import python_list, python_str, tag_set
 from . import Snippet, quoting
 from .values import Unfeedable, Value, specs_of
 
@@ -35,16 +35,16 @@ def v2(subject: Subject) -> Snippet:
         values = _callable(subject, subject.v2_values)
     except Unfeedable as e:
         return Snippet("python-v2", title, "python", "", needs, note=str(e))
-    path = quoting.python(subject.path)
+    path = python_str(subject.path)
     tags = ""
     if len(subject.model.meta_graphs) > 1:
-        tags = f", tags={quoting.python_list(subject.tags)}"
+        tags = f", tags={python_list(subject.tags)}"
     script = _Script()
     arguments = {value.spec.name: script.tensor(value) for value in values}
     called = _called("outputs = signature", arguments)
     lines = [
         f"model = tf.saved_model.load({path}{tags})",
-        f"signature = model.signatures[{quoting.python(subject.key)}]",
+        f"signature = model.signatures[{python_str(subject.key)}]",
         *called,
         *_PRINTED,
     ]
@@ -65,17 +65,17 @@ def v1(subject: Subject) -> Snippet:
     fed = {_tensor(v.spec.tensor): script.array(v) for v in values}
     fetched = {}
     for name, info in subject.signature.outputs.items():
-        tensors = [quoting.python(_tensor(spec.tensor)) for spec in specs_of(name, info)]
+        tensors = [python_str(_tensor(spec.tensor)) for spec in specs_of(name, info)]
         alone = info.encoding not in ("coo_sparse", "composite_tensor")
         fetched[name] = tensors[0] if alone else f"[{', '.join(tensors)}]"
-    feeds = [f"        {quoting.python(tensor)}: {value}," for tensor, value in fed.items()]
-    path = quoting.python(subject.path)
+    feeds = [f"        {python_str(tensor)}: {value}," for tensor, value in fed.items()]
+    path = python_str(subject.path)
     lines = [
         "with tf.compat.v1.Session(graph=tf.Graph()) as session:",
         "    tf.compat.v1.saved_model.load("
-        f"session, {quoting.python_list(subject.tags)}, {path})",
+        f"session, {python_list(subject.tags)}, {path})",
         "    fetches = {",
-        *[f"        {quoting.python(name)}: {tensor}," for name, tensor in fetched.items()],
+        *[f"        {python_str(name)}: {tensor}," for name, tensor in fetched.items()],
         "    }",
         *(["    feeds = {", *feeds, "    }"] if feeds else []),
         f"    outputs = session.run(fetches{', feeds' if feeds else ''})",
@@ -94,10 +94,10 @@ def keras(subject: Subject) -> Snippet:
         return Snippet("keras", title, "python", "", needs, note=str(e))
     script = _Script()
     script.imports.append("import keras")
-    key = quoting.python(subject.key)
+    key = python_str(subject.key)
     tensors = {value.spec.name: script.tensor(value) for value in values}
     lines, note = [], None
-    path = quoting.python(subject.path)
+    path = python_str(subject.path)
     if _is_method(subject):
         note = (
             "The model has a method of that name, which TFSMLayer would call: this class calls "
@@ -123,7 +123,7 @@ def keras(subject: Subject) -> Snippet:
         lines.append(f"layer.autocast = False  # else {', '.join(floats)} becomes float32")
     if given == "inputs":
         lines.append("inputs = {")
-        lines += [f"    {quoting.python(name)}: {tensor}," for name, tensor in tensors.items()]
+        lines += [f"    {python_str(name)}: {tensor}," for name, tensor in tensors.items()]
         lines.append("}")
     lines += [f"outputs = layer({given})", *_PRINTED]
     return Snippet("keras", title, "python", script.text(lines), needs, note=note)
@@ -246,7 +246,7 @@ class _Script:
         if text is not None and text.call is not None:
             return text.call
         try:
-            return quoting.python(element.decode())
+            return python_str(element.decode())
         except UnicodeDecodeError:
             return quoting.python_bytes(element)
 
@@ -264,7 +264,7 @@ def _example(name: str, features: Sequence[Feature]) -> list[str]:
     for feature in features:
         listed = f"tf.train.{_LISTS[feature.kind]}(value={_values(feature.values)})"
         made = f"tf.train.Feature({feature.kind}={listed})"
-        lines.append(f"    {quoting.python(feature.key)}: {made},")
+        lines.append(f"    {python_str(feature.key)}: {made},")
     made = "tf.train.Example(features=tf.train.Features(feature=features))"
     return [*lines, "}", f"{name} = {made}"]
 

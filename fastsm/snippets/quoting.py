@@ -7,29 +7,12 @@ from __future__ import annotations
 
 import keyword
 
-from ..text import printable
+from ..text import SHORT_ESCAPES, python_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
-
-_SHORT = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def python(text: str) -> str:
-    """A str literal of Python."""
-    return f'"{"".join(_python(c) for c in text)}"'
-
-
-def _python(c: str) -> str:
-    if c in _SHORT:
-        return _SHORT[c]
-    if c == printable(c):
-        return c
-    code = ord(c)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
 
 def python_bytes(data: bytes) -> str:
     """A bytes literal of Python."""
@@ -38,11 +21,7 @@ def python_bytes(data: bytes) -> str:
 
 def _byte(b: int) -> str:
     c = chr(b)
-    return _SHORT.get(c, c if 0x20 <= b < 0x7F else f"\\x{b:02x}")
-
-
-def python_list(names: Iterable[str]) -> str:
-    return f"[{', '.join(map(python, names))}]"
+    return SHORT_ESCAPES.get(c, c if 0x20 <= b < 0x7F else f"\\x{b:02x}")
 
 
 def arguments(values: dict[str, str]) -> list[str]:
@@ -51,7 +30,7 @@ def arguments(values: dict[str, str]) -> list[str]:
     plain = (n.isascii() and n.isidentifier() and not keyword.iskeyword(n) for n in values)
     if all(plain):
         return [f"{name}={value}," for name, value in values.items()]
-    return ["**{", *(f"    {python(n)}: {v}," for n, v in values.items()), "}"]
+    return ["**{", *(f"    {python_str(n)}: {v}," for n, v in values.items()), "}"]
 
 
 def json(text: str) -> str:
@@ -60,8 +39,8 @@ def json(text: str) -> str:
 
 
 def _json(c: str) -> str:
-    if c in _SHORT:
-        return _SHORT[c]
+    if c in SHORT_ESCAPES:
+        return SHORT_ESCAPES[c]
     if " " <= c < "\x7f" and c != "'":
         return c
     units = c.encode("utf-16-be", "surrogatepass")
@@ -79,7 +58,7 @@ def pbtxt(text: str) -> str:
 
 def _octal(b: int) -> str:
     c = chr(b)
-    return _SHORT.get(c, c if 0x20 <= b < 0x7F else f"\\{b:03o}")
+    return SHORT_ESCAPES.get(c, c if 0x20 <= b < 0x7F else f"\\{b:03o}")
 
 
 def nested(shape: Sequence[int], elements: Sequence[Any], word: Callable[[Any], str]) -> str:

@@ -117,6 +117,22 @@ class Loaded(NamedTuple):
     methods: Mapping[str, dict[str, Tensor] | str] = {}
 
 
+class Choice(NamedTuple):
+    """Which meta graph a loader chose, or how it refused.
+
+    Attributes:
+        meta_graph: Its position; None where it chose none, or C++ could not load it.
+        reads: "object graph" or "signature_def"; "" where it chose none.
+        type, text, code: Its error.
+    """
+
+    meta_graph: int | None
+    reads: str = ""
+    type: str = ""
+    text: str = ""
+    code: int | None = None
+
+
 class Survey(NamedTuple):
     """What all loaders make of a model.
 
@@ -259,6 +275,13 @@ class Oracle:
     def load_cc(self, path: StrPath, tags: Iterable[str]) -> Verdict:
         """``LoadSavedModel`` in C++, which TensorFlow Serving uses, through the C API."""
         return self.load(path, "cc", tags)
+
+    def choices(
+        self, path: StrPath, requests: Iterable[tuple[str, Iterable[str] | None]]
+    ) -> list[Choice]:
+        """Which meta graph loaders choose, by (loader, tags): "tflite" is one, too."""
+        asked = [(loader, _listed(tags)) for loader, tags in requests]
+        return [Choice(*row) for row in self._data("choices", path, asked)]
 
     def run(
         self,

@@ -36,6 +36,7 @@ CALLS = {
     "load_v2": "running:load_v2",
     "load_v1": "running:load_v1",
     "load_cc": "native:load",
+    "choices": "choosing:choices",
     "restored_objects": "native:restored_objects",
     "run": "running:run",
     "survey": "running:survey",
