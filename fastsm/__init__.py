@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .verbs.assets import rename_asset as rename_asset
     from .verbs.assets import replace_asset as replace_asset
     from .verbs.clear_devices import clear_devices as clear_devices
+    from .verbs.convert import ConvertResult as ConvertResult
+    from .verbs.convert import convert as convert
     from .verbs.dedupe import dedupe as dedupe
     from .verbs.meta_graphs import extract_meta_graph as extract_meta_graph
     from .verbs.meta_graphs import remove_meta_graph as remove_meta_graph
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "open": "model", "SavedModel": "model", "Checkpoint": "model",
+    "convert": "verbs.convert", "ConvertResult": "verbs.convert",
     "retag": "verbs.retag", "dedupe": "verbs.dedupe", "undo": "verbs.undo",
     "rename_asset": "verbs.assets", "replace_asset": "verbs.assets",
     "export_weights": "export", "ExportResult": "export",

@@ -10,12 +10,15 @@ import os
 from . import _core
 from .errors import CoreError, FormatError, MissingError, UnsupportedError
 from .locate import CHUNKED, FILES
-from .source import File
+from .source import File, merged
 from .text import count, counted, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .source import Reader, Source
+    from .source import Reader, Source, Spans
+
+#: What to do with a graph that is in no SavedModel.
+CONVERT = "fastsm convert FILE makes a SavedModel of it."
 
 # How other files begin that end up under this name.
 _MAGIC = (
@@ -71,7 +74,8 @@ def nothing_in(folder: str) -> FormatError | UnsupportedError:
     if not below:
         hint = None
         if any(e.endswith(".meta") for e in os.listdir(folder)):
-            hint = "There is a graph here (.meta), and no checkpoint that belongs to it."
+            hint = "There is a graph here (.meta). With its checkpoint it becomes a SavedModel: "
+            hint += "fastsm convert FILE.meta --checkpoint PREFIX"
         return FormatError(folder, "no saved_model.pb or saved_model.pbtxt here", hint=hint)
     numbers = all(e.isdigit() for e in below)
     below.sort(key=lambda e: (int(e) if e.isdigit() else 0, e))
@@ -103,14 +107,24 @@ def other_kind(source: Source) -> tuple[str, str | None] | None:
         return "is text, not a SavedModel", None
     first = _core.scan(source, [(0, source.size)], only=1, most=1)
     if first and first[0].wire == 2 and first[0].start == 0:
-        nodes = _core.NodeIndex(source, [(0, source.size)], 1)
-        if nodes.n_nodes and all(_op_like(n) for n in nodes.names()):
+        if is_graph(source, [(0, source.size)]):
+            n = counted(_core.NodeIndex(source, [(0, source.size)], 0).n_nodes, "node")
             return (
-                "is a GraphDef (frozen graph), not a SavedModel: "
-                f"{counted(nodes.n_nodes, 'node')}, no meta graph.",
-                None,
+                f"is a GraphDef (frozen graph), not a SavedModel: {n}, no meta graph.", CONVERT
             )
+        parts = merged(_core.scan(source, [(0, source.size)]), 2)
+        if is_graph(source, parts):
+            return "is a MetaGraphDef (a .meta file), not a SavedModel", CONVERT
     return None
+
+
+def is_graph(source: Source, spans: Spans) -> bool:
+    """Whether a message can be a GraphDef: it has nodes, and they name ops."""
+    try:
+        nodes = _core.NodeIndex(source, spans, 1)
+    except CoreError:
+        return False
+    return bool(nodes.n_nodes) and all(_op_like(n) for n in nodes.names())
 
 
 def instead(source: Source) -> tuple[str, str] | None:

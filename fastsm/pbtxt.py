@@ -36,14 +36,17 @@ def message_class(name: str) -> type[Message]:
     return _classes[name]
 
 
-def to_binary(text: bytes, path: str) -> bytes:
+def to_binary(text: bytes, path: str, message: str = "SavedModel") -> bytes:
     """The SavedModel in a .pbtxt file, serialised.
 
+    Args:
+        message: What it is, if that is another message.
+
     Raises:
-        FormatError: It is not text format, or not a SavedModel; says line and column.
+        FormatError: It is not text format, or not such a message; says line and column.
         UnsupportedError: It names a field that this version of the schema has not.
     """
-    model = message_class("tensorflow.SavedModel")()
+    model = message_class(f"tensorflow.{message}")()
     try:
         pool: Any = model.DESCRIPTOR.file.pool
         text_format.Parse(text.decode(), model, descriptor_pool=pool)
@@ -56,7 +59,7 @@ def to_binary(text: bytes, path: str) -> bytes:
                 hint="Text format cannot carry unknown fields; convert it with the TensorFlow "
                 "that wrote it, then edit the .pb.",
             ) from None  # fmt: skip
-        raise FormatError(path, f"is not a SavedModel in text format: {e}") from None
+        raise FormatError(path, f"is not a {message} in text format: {e}") from None
     except RecursionError:
         raise FormatError(path, "nests messages too deep") from None
     return model.SerializeToString(deterministic=True)

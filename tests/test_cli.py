@@ -386,7 +386,7 @@ NOT_A_MODEL = {
     "frozen": (
         GRAPH_DEF,
         "m/saved_model.pb: is a GraphDef (frozen graph), not a SavedModel: 412 nodes, "
-        "no meta graph.",
+        "no meta graph.\n  fastsm convert FILE makes a SavedModel of it.",
     ),
     "lfs": (LFS, "m/saved_model.pb: is a Git LFS pointer (130 bytes)\n  Run: git lfs pull"),
     "labels": (

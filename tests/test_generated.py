@@ -12,7 +12,9 @@ TOOLS = Path(__file__).resolve().parents[1] / "tools"
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("tool", ["gen_schema.py", "gen_op_outputs.py", "gen_op_facts.py"])
+@pytest.mark.parametrize(
+    "tool", ["gen_schema.py", "gen_op_outputs.py", "gen_op_types.py", "gen_op_facts.py"]
+)
 def test_generated_files_are_fresh(tool: str) -> None:
     run = subprocess.run(
         [sys.executable, str(TOOLS / tool), "--check"], capture_output=True, text=True, check=False

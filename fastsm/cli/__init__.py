@@ -51,6 +51,9 @@ GROUPS = {
         "edit": "several edits as one, from a file of JSON",
         "undo": "put back the bytes that an edit kept with --backup",
     },
+    "make": {
+        "convert": "a SavedModel of a checkpoint and its .meta, or of a frozen graph",
+    },
     "take out": {
         "export-weights": "write the variables into an npz or safetensors file",
     },

@@ -42,21 +42,28 @@ OPTIONS: list[Option] = [
 
 def run(args: Arguments) -> int:
     options = {**graph_keywords(args), **keywords(args)}
-    inputs, outputs = _named(args.input, "--input"), _named(args.output, "--output")
+    inputs, outputs = named(args.input, "--input"), named(args.output, "--output")
     result = add_signature(
         args.path, args.key, inputs, outputs, method=args.method, **options
     )
     return report(args, "add-signature", result)
 
 
-def _named(words: list[str] | None, option: str) -> dict[str, str]:
-    """``NAME=TENSOR`` by name; a tensor's name has no equals sign, and a name may."""
+def named(
+    words: list[str] | None, option: str, form: str = "NAME=TENSOR", *, first: bool = False
+) -> dict[str, str]:
+    """``NAME=TENSOR`` by name; a tensor's name has no equals sign, and a name may.
+
+    Args:
+        form: What to say, where it is something else.
+        first: Whether the first equals sign counts, and not the last.
+    """
     found: dict[str, str] = {}
     for word in words or ():
-        name, equals, tensor = word.rpartition("=")
-        if not equals or not tensor:
-            raise UsageError("", f"{option} {printable(word)}: say NAME=TENSOR")
+        name, equals, value = word.partition("=") if first else word.rpartition("=")
+        if not equals or not value:
+            raise UsageError("", f"{option} {printable(word)}: say {form}")
         if name in found:
             raise UsageError("", f"{option} {printable(name)} is named twice")
-        found[name] = tensor
+        found[name] = value
     return found

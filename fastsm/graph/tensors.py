@@ -9,6 +9,7 @@ from __future__ import annotations
 from .. import dtypes
 from ..source import LEN, VARINT, last, merged
 from ..text import counted, printable
+from . import op_types
 from .nodes import Graph
 
 TYPE_CHECKING = False
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 _STRIPPED_OPS, _VERSIONS = 2, 4
 _OP_NAME, _OUTPUT_ARG, _ATTR = 1, 3, 4
 _TYPE, _TYPE_ATTR, _NUMBER_ATTR, _LIST_ATTR, _IS_REF = 3, 4, 5, 6, 16
-_DEFAULT = 3
+_ATTR_NAME, _DEFAULT = 1, 3
+
+# AttrValue: a list, a number, a DataType; of a list its DataTypes.
+_LIST, _NUMBER, _DTYPE, _DTYPES = 1, 3, 6, 6
 
 #: Ops whose attribute ``shape`` is the shape of their output.
 _SHAPED = (b"Placeholder", b"PlaceholderWithDefault", b"PlaceholderV2", b"VariableV2", b"Variable")
@@ -117,7 +121,7 @@ class Tensors:
                 op_name = last(reader.fields([(f.at, f.end)], place), _OP_NAME)
                 if op_name and reader.bytes(op_name, place) == name:
                     return reader.parse("OpDef", [(f.at, f.end)], place)
-        return None
+        return _known(name.decode("utf-8", "replace"))
 
     def _dims(self, node: Node, output: int) -> tuple[int, ...] | None:
         """The shape of an output: as it was inferred when the graph was saved, or as the op
@@ -149,6 +153,40 @@ def split(name: str) -> tuple[str, int | None]:
         return name, 0
     digits = output.isascii() and output.isdigit() and len(output) < 10
     return node, int(output) if digits else None
+
+
+def _known(name: str) -> Message | None:
+    """The OpDef of an op of TensorFlow, as far as it is about outputs; None of any other.
+
+    Graphs that were never part of a SavedModel bring no list of their ops.
+    """
+    outputs = next((k for k, ops in op_types.OUTPUTS.items() if name in ops.split()), None)
+    if outputs is None:
+        return None
+    attrs = []
+    for default, ops in op_types.DEFAULTS.items():
+        if name in ops.split():
+            attr, _, text = default.partition("=")
+            numbers = [int(n) for n in text.split(",") if n]
+            value: Message = {_LIST: {_DTYPES: numbers}}
+            if len(numbers) == 1:  # a number and a DataType are told apart by who asks
+                value[_NUMBER] = value[_DTYPE] = numbers[0]
+            attrs.append({_ATTR_NAME: attr, _DEFAULT: value})
+    return {_OUTPUT_ARG: [_output_arg(word) for word in outputs.split()], _ATTR: attrs}
+
+
+def _output_arg(word: str) -> Message:
+    """An ArgDef, of a word of `op_types.OUTPUTS`."""
+    if word.startswith("*"):
+        return {_LIST_ATTR: word[1:]}
+    number, _, kind = word.rpartition(":")
+    arg: Message = {_IS_REF: kind.startswith("&"), _NUMBER_ATTR: number}
+    kind = kind.lstrip("&")
+    if kind.startswith("="):
+        arg[_TYPE] = int(kind[1:])
+    else:
+        arg[_TYPE_ATTR] = kind
+    return arg
 
 
 def _outputs(node: Node, op: Message) -> Iterator[tuple[int, int, str]]:
