@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .check.lint import lint as lint
     from .check.report import Finding as Finding
     from .check.report import Report as Report
     from .check.verify import verify as verify
@@ -75,7 +76,8 @@ _HOMES = {
     ),
     "rename_input": "verbs.signature_names", "rename_output": "verbs.signature_names",
     **dict.fromkeys(("edit", "Edit", "EditResult"), "verbs.transaction"),
-    "verify": "check.verify", "Finding": "check.report", "Report": "check.report",
+    "verify": "check.verify", "lint": "check.lint",
+    **dict.fromkeys(("Finding", "Report"), "check.report"),
     **dict.fromkeys(
         ("AmbiguousError", "BackendMissingError", "CommitError", "FastsmError", "FormatError",
          "InternalError", "MissingError", "RefusedError", "UnsupportedError", "UsageError"),

@@ -15,7 +15,7 @@ from .text import Record, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, TypeVar
 
     from ._core import Field, NodeIndex
@@ -105,12 +105,13 @@ class TensorInfo(Record):
 
     __slots__ = (
         "components", "dense_shape", "dims", "dtype", "dtype_number", "encoding",
-        "indices", "name", "shape", "type_spec",
+        "indices", "name", "shape", "type_spec", "_has_shape",
     )  # fmt: skip
 
     def __init__(self, message: Message) -> None:
         self.dtype_number = message.get(2, 0) & 0xFFFFFFFF
         self.dtype = dtypes.name(self.dtype_number)
+        self._has_shape = 3 in message
         self.dims = shape(message.get(3, {}))
         self.shape = (
             None if self.dims is None else tuple([None if d < 0 else d for d in self.dims])
@@ -131,6 +132,11 @@ class TensorInfo(Record):
         elif 5 in message:
             self.encoding = "composite_tensor"
             self._read_composite(message[5])
+
+    @property
+    def has_shape(self) -> bool:
+        """Whether the file says a shape; old writers left it out, which reads as a scalar's."""
+        return self._has_shape
 
     def _read_composite(self, message: Message) -> None:
         spec = message.get(1, {})
@@ -172,6 +178,18 @@ class TensorInfo(Record):
         )
         sparse = "sparse " if self.encoding == "coo_sparse" else ""
         return f"{sparse}{self.dtype}[{dims}]"
+
+
+def tensors_of(info: TensorInfo) -> Iterator[str]:
+    """The names of the tensors that make up one of a signature."""
+    if info.encoding == "composite_tensor":
+        for part in info.components:
+            yield from tensors_of(part)
+        return
+    if info.name:
+        yield info.name
+    if info.encoding == "coo_sparse":
+        yield from filter(None, (info.indices, info.dense_shape))
 
 
 #: TypeSpecProto.TypeSpecClass -> the Python class.

@@ -137,8 +137,9 @@ def test_docstrings(name: str, examples: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["open", "verify", "retag", "rename_input", "rename_output", "rename_asset", "replace_asset",
-     "dedupe", "repair", "strip_training_graph", "export_weights", "undo", "run", "parity"],
+    ["open", "verify", "lint", "retag", "rename_input", "rename_output", "rename_asset",
+     "replace_asset", "dedupe", "repair", "strip_training_graph", "export_weights", "undo", "run",
+     "parity"],
 )
 def test_public_verbs_have_an_example(name: str) -> None:
     verb = getattr(fastsm, name)
@@ -224,6 +225,7 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
         "assets examples/tagger/1 --json",
         "verify examples/ranker/1 --json",
         "verify examples/tagger/1 --json --quick",
+        "lint examples/ranker/1 --json --tf-version 2.3",
         "retag examples/ranker/1 serve gpu --json --receipt receipt.json --backup before",
         "dedupe examples/ranker/1 --json --dry-run",
         "strip-training-graph examples/ranker/1 --json --dry-run",

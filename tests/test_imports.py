@@ -97,6 +97,8 @@ def test_show_as_json_adds_a_writer_and_no_reader() -> None:
         ["assets", TAGGER, "--json"],
         ["verify", RANKER],
         ["verify", TAGGER, "--quick", "--json", "--fail-on", "warning"],
+        ["lint", RANKER],
+        ["lint", TAGGER, "--tf-version", "2.12", "--only", "op-version", "--fail-on", "never"],
         ["retag", RANKER, "serve", "serve,gpu", "--dry-run"],
         ["retag", TAGGER, "serve", "gpu", "--dry-run", "--json"],
         ["dedupe", RANKER, "--dry-run"],

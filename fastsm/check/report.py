@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ..text import Record, counted, printable, shell
-from .rules import RULES, SEVERITIES, fix
+from .rules import RULES, SEVERITIES, fix_of, page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 #: Of one rule so many findings are kept in one file, and the rest counted: a damaged
@@ -32,11 +33,12 @@ class Finding(Record):
             says it all.
         message: One line, safe to print.
         fix: The command that mends it, or None.
+        docs: The page about its rule, in the project's repository.
     """
 
     __slots__ = (
         "id", "severity", "file", "offset", "size", "place", "key", "expected", "seen",
-        "message", "fix",
+        "message", "fix", "docs",
     )  # fmt: skip
 
     id: str
@@ -50,10 +52,11 @@ class Finding(Record):
     seen: str | None
     message: str
     fix: str | None
+    docs: str
 
 
 class Report(Record):
-    """What `fastsm.verify` returns.
+    """What `fastsm.verify` and `fastsm.lint` return.
 
     Attributes:
         path: As the caller named it.
@@ -90,8 +93,13 @@ class Report(Record):
         key: str | bytes | None = None,
         expected: object = None,
         seen: object = None,
+        fix: str | None = None,
     ) -> None:
-        """Write a finding down; the rule says how grave it is and what mends it."""
+        """Write a finding down; the rule says how grave it is and what mends it.
+
+        Args:
+            fix: The command that mends it, where another model would need another one.
+        """
         in_file, in_all = self._kept.get((rule, file), 0), self._kept.get((rule, None), 0)
         if in_file >= MAX_FINDINGS or in_all >= MAX_OF_RULE:
             self.omitted[rule] = self.omitted.get(rule, 0) + 1
@@ -106,8 +114,14 @@ class Report(Record):
         f.expected = None if expected is None else str(expected)
         f.seen = None if seen is None else str(seen)
         f.message = message
-        f.fix = None if self._alone else fix(rule, shell(self.path))
+        f.fix = None if self._alone else fix or fix_of(rule, shell(self.path))
+        f.docs = page(rule)
         self.findings.append(f)
+
+    def keep(self, wanted: Callable[[str], bool]) -> None:
+        """Let go of the findings of all rules but those that are wanted."""
+        self.findings = [f for f in self.findings if wanted(f.id)]
+        self.omitted = {rule: n for rule, n in self.omitted.items() if wanted(rule)}
 
     def count(self, what: str, n: int = 1) -> None:
         """Count what was looked at."""

@@ -1,4 +1,5 @@
-"""Every rule of `fastsm verify`: its id, how grave it is, what it means, which verb mends it.
+"""Every rule of `fastsm verify` and `fastsm lint`: its id, how grave it is, what it means, which
+verb mends it.
 
 The ids are promises: scripts filter by them, and `fastsm repair --only` takes them.
 """
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Gravest first. An error: some loader fails, or computes with other numbers than were
 #: saved, or what says where the numbers are is damaged. A warning: it loads, but something
-#: is not as its writer left it. A note: worth knowing, and no fault.
+#: is not as its writer left it, or will bite elsewhere. A note: worth knowing, and no fault.
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 _REPAIR = "fastsm repair {path} --only {id}"
@@ -162,10 +163,109 @@ RULES: dict[str, tuple[Severity, str, str | None]] = {
         "warning", "A hash of fingerprint.pb is not that of the files: they were changed after, or"
         " it was copied.", None,
     ),
+    # lint: by which tags it is found
+    "no-serve-tag": (
+        "warning", "No meta graph has the tag set {serve}, which servers and converters ask for"
+        " where they are told nothing else.", None,
+    ),
+    "tag-letters": (
+        "warning", "The tags are the letters of a word: a string was given where a list of tags"
+        " belongs.", None,
+    ),
+    "tag-set-twice": (
+        "warning", "Two meta graphs have one tag set: no loader finds the second.", None,
+    ),
+    "tag-spelling": (
+        "note", "A tag that no flag can name: empty, or with a comma or spaces in it.", None,
+    ),
+    "objects-ignored": (
+        "note", "A meta graph of objects (TF2) beside others: tf.saved_model.load imports it as one"
+        " of TF1, without its functions.", None,
+    ),
+    # its signatures
+    "no-signature": ("warning", "A meta graph for serving has no signature.", None),
+    "no-serving-default": (
+        "note", "There are signatures, and none is called serving_default: who names none fails.",
+        None,
+    ),
+    "signature-disagrees": (
+        "warning", "signature_def and the objects say different things of one signature.", None,
+    ),
+    "serving-method": (
+        "warning", "TensorFlow Serving does not take a signature by the method that it names.",
+        None,
+    ),
+    "signature-scalar": (
+        "note", "A signature takes a scalar: rows of a batch cannot give it.", None,
+    ),
+    "signature-batch": (
+        "note", "Of a signature's inputs some take any number of rows, and others a fixed one.",
+        None,
+    ),
+    "signature-rank": ("note", "An input of a signature has an unknown rank.", None),
+    # what loading runs
+    "train-op": (
+        "error", "signature_def names a train op that takes a placeholder: tf.saved_model.load"
+        " cannot load the model.", "fastsm remove-signature {path} __saved_model_train_op",
+    ),
+    "init-op-twice": (
+        "error", "Of the init op's collection there must be one entry: loaders of sessions"
+        " refuse several.", None,
+    ),
+    "table-uninitialized": (
+        "error", "A signature looks up in a table that loading does not fill.", None,
+    ),
+    "variable-uninitialized": (
+        "error", "A signature reads a variable that loading neither restores nor initializes.",
+        None,
+    ),
+    # its ops
+    "op-custom": (
+        "warning", "An op that TensorFlow does not have: some library registers it.", None,
+    ),
+    "op-python": (
+        "error", "A Python function is called that lives in the process that saved the model:"
+        " calls fail anywhere else.", None,
+    ),
+    "op-version": (
+        "error", "An op, or an attribute of one, that this version of TensorFlow does not have.",
+        None,
+    ),
+    "graph-version": (
+        "error", "The graph asks for a newer version of TensorFlow, or excludes this one.", None,
+    ),
+    "device-pinned": (
+        "warning", "Nodes are placed on a device that other machines may lack.",
+        "fastsm clear-devices {path}",
+    ),
+    "file-outside": (
+        "warning", "A file outside the model is opened: its path is a constant, and no asset.",
+        None,
+    ),
+    "training-nodes": (
+        "note", "Optimizers, gradients or slots were saved with it, which no signature runs.",
+        "fastsm strip-training-graph {path}",
+    ),
+    # the folder
+    "version-folder": (
+        "note", "The folder's name is no version: TensorFlow Serving wants numbers below its base"
+        " path.", None,
+    ),
+    "twin-file": ("note", "A second file beside saved_model.pb, which not all tools ignore.", None),
+    "model-size": (
+        "warning", "saved_model.pb is near the 2 GiB that protobuf reads, or beyond.", None,
+    ),
+    "warmup-request": (
+        "error", "A warm-up request asks for what the model has not: TensorFlow Serving does not"
+        " load it.", None,
+    ),
 }  # fmt: skip
 
+#: What `fastsm lint` alone looks for; what `verify` does, it finds too, but in tensors' bytes.
+OF_LINT = frozenset(list(RULES)[list(RULES).index("no-serve-tag") :])
 
-def fix(rule: str, path: str) -> str | None:
+
+def fix_of(rule: str, path: str) -> str | None:
     """The command that mends what a rule finds in the model at a path, or None.
 
     Args:
@@ -173,3 +273,8 @@ def fix(rule: str, path: str) -> str | None:
     """
     command = RULES[rule][2]
     return command.format(path=path, id=rule) if command else None
+
+
+def page(rule: str) -> str:
+    """The page about a rule, in the project's repository."""
+    return f"docs/rules/{rule}.md"

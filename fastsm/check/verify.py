@@ -78,7 +78,7 @@ def verify(
         if os.path.isdir(path):
             _skip_others(report, checkpoint.prefix)
     else:
-        _check_model(report, locate(path), quick, progress)
+        check_model(report, locate(path), tensors=not quick, whole=not quick, progress=progress)
     report.sort()
     return report
 
@@ -86,7 +86,7 @@ def verify(
 def _check_checkpoint(
     report: Report, prefix: str, quick: bool, progress: Progress | None
 ) -> None:
-    bundle = _check_bundle(report, prefix, lambda name: name, quick, progress)
+    bundle = _check_bundle(report, prefix, lambda name: name, not quick, progress)
     if bundle is not None:
         file = os.path.basename(prefix) + ".index"
         _objects(report, bundle, restore.Entries(bundle.index), file)
@@ -102,16 +102,31 @@ def _skip_others(report: Report, prefix: str) -> None:
         report.skip(f"other checkpoints than {printable(base)}: {', '.join(others[:8])}{more}")
 
 
-def _check_model(
-    report: Report, located: Located, quick: bool, progress: Progress | None
-) -> None:
+def check_model(
+    report: Report,
+    located: Located,
+    *,
+    tensors: bool,
+    whole: bool,
+    progress: Progress | None = None,
+) -> SavedModel | None:
+    """Check a SavedModel.
+
+    Args:
+        tensors: Whether the bytes of tensors are read.
+        whole: Whether all of saved_model.pb is.
+
+    Returns:
+        The model; None where it is too damaged to be opened.
+    """
     prefix = os.path.join(located.folder, VARIABLES, VARIABLES)
     model = _open_model(report, located, os.path.lexists(prefix + ".index"))
-    bundle = _check_bundle(report, prefix, lambda n: f"{VARIABLES}/{n}", quick, progress)
+    bundle = _check_bundle(report, prefix, lambda n: f"{VARIABLES}/{n}", tensors, progress)
     if model is not None:
-        checksum = _check_agreement(report, model, bundle, quick)
-        models.check_fingerprint(report, model, quick, checksum)
+        checksum = _check_agreement(report, model, bundle, whole)
+        models.check_fingerprint(report, model, not whole, checksum)
     models.check_links(report, located.folder)
+    return model
 
 
 def _open_model(report: Report, located: Located, has_index: bool) -> SavedModel | None:
@@ -143,7 +158,7 @@ def _check_bundle(
     report: Report,
     prefix: str,
     name: Callable[[str], str],
-    quick: bool,
+    tensors: bool,
     progress: Progress | None,
 ) -> Bundle | None:
     """The bundle, as far as it can be opened; None where there is none to speak of."""
@@ -166,11 +181,11 @@ def _check_bundle(
     check_index(report, index_name, index)
     bundle = Bundle(prefix, prefix, file, index)
     shards = check_entries(report, bundle, name)
-    if quick:
+    if tensors:
+        check_tensors(report, bundle, name, shards, progress)
+    else:
         n_bytes = sum(e.size for entries in shards.values() for e in entries)
         report.skip(f"the bytes of tensors ({counted(n_bytes, 'byte')})")
-    else:
-        check_tensors(report, bundle, name, shards, progress)
     return bundle
 
 
@@ -193,7 +208,7 @@ def _look_for_shards(report: Report, prefix: str, index_name: str) -> bool:
 
 
 def _check_agreement(
-    report: Report, model: SavedModel, bundle: Bundle | None, quick: bool
+    report: Report, model: SavedModel, bundle: Bundle | None, whole: bool
 ) -> int | None:
     """saved_model.pb, and what it names in the bundle and in assets/.
 
@@ -201,10 +216,10 @@ def _check_agreement(
     """
     checksum = None
     damage = models.Damage(report, model.located.name)
-    if quick:
-        report.skip(f"{model.located.name}: every field of every message")
-    else:
+    if whole:
         checksum = models.check_whole(damage, model)
+    else:
+        report.skip(f"{model.located.name}: every field of every message")
     entries = None if bundle is None else restore.Entries(bundle.index)
     objects = None
     if bundle is not None and entries is not None:

@@ -26,6 +26,7 @@ GROUPS = {
         "variables": "the tensors of a model or a checkpoint, or the values of one",
         "assets": "the files that a model takes along: who reads them, what is missing",
         "verify": "whether it is what was saved: checksums, and what must agree",
+        "lint": "what will bite who loads, serves or moves it, and what mends it",
     },
     "prove": {
         "parity": "whether two models are the same model, by what TensorFlow makes of them",

@@ -21,20 +21,25 @@ EPILOG = """example:
   fastsm verify checkpoints/model.ckpt-1000
 """
 
+#: The option that says at which findings the exit code is 1.
+FAIL_ON: Option = (
+    ("--fail-on",),
+    {
+        "metavar": "SEVERITY", "default": "error",
+        "help": "exit with 1 on error (default), warning, note, or what is graver; or never",
+    },
+)  # fmt: skip
+
+_NEVER = "never"
+
 OPTIONS: list[Option] = [
     (("path",), {"metavar": "PATH", "help": "the model's folder, or a checkpoint's prefix"}),
     (
         ("--quick",),
         {"action": "store_true", "help": "do not read tensors, nor hash whole files"},
     ),
-    (
-        ("--fail-on",),
-        {
-            "metavar": "SEVERITY", "default": "error",
-            "help": "exit with 1 on error (default), warning or note, or on what is graver",
-        },
-    ),
-]  # fmt: skip
+    FAIL_ON,
+]
 
 #: Of one rule in one file so many findings are printed; --json has them all.
 MAX_ALIKE = 5
@@ -44,21 +49,33 @@ MAX_FILES = 8
 
 
 def run(args: Arguments) -> int:
-    if args.fail_on not in SEVERITIES:
-        raise UsageError("", f"--fail-on takes {', '.join(SEVERITIES)}")
+    check_fail_on(args)
     progress = None
     if not args.quiet and not args.json:
         from .progress import Progress
 
         progress = Progress()
     report = verify(args.path, quick=args.quick, progress=progress)
+    return tell(report, args, "fastsm.verify/1")
+
+
+def check_fail_on(args: Arguments) -> None:
+    """Raises UsageError where --fail-on is no severity, nor never."""
+    if args.fail_on not in (*SEVERITIES, _NEVER):
+        raise UsageError("", f"--fail-on takes {', '.join((*SEVERITIES, _NEVER))}")
+
+
+def tell(report: Report, args: Arguments, schema: str) -> int:
+    """Print a report as it was asked for; return the exit code that --fail-on makes of it."""
     if args.json:
         from .output import to_json
 
-        print(to_json({"schema": "fastsm.verify/1", **report.to_dict()}))
+        print(to_json({"schema": schema, **report.to_dict()}))
     else:
         for line in lines(report, quiet=args.quiet):
             print(line)
+    if args.fail_on == _NEVER:
+        return 0
     failing = SEVERITIES[: SEVERITIES.index(args.fail_on) + 1]
     return int(report.worst() in failing)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..errors import CoreError
 from ..fingerprint import PROGRAM
-from ..plan import enclosing
+from ..plan import Rewrite, enclosing
 from ..source import LEN
 from ..text import counted, printable
 from ..views import as_tag_set
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .._core import Field
-    from ..plan import Rewrite
     from ..source import Reader
     from ..views import MetaGraph
     from .draft import Draft
@@ -77,6 +76,16 @@ def _words(counts: dict[str, int]) -> str:
 
 def _add(counts: dict[str, int], device: str, n: int = 1) -> None:
     counts[device] = counts.get(device, 0) + n
+
+
+def devices(graph: MetaGraph) -> dict[str, int]:
+    """The devices of a meta graph's nodes, of its functions too, and how often each is there.
+
+    Raises FormatError where the graph is damaged.
+    """
+    counts: dict[str, int] = {}
+    _clear_nodes(Rewrite(graph.reader.source), graph, counts)  # which is thrown away
+    return counts
 
 
 def _clear_nodes(rewrite: Rewrite, graph: MetaGraph, counts: dict[str, int]) -> int:

@@ -472,10 +472,24 @@ def serving_rules(
     Source: tensorflow_serving/servables/tensorflow/predict_util.cc, classifier.cc,
     regressor.cc.
     """
-    names, wants = set(outputs), []
     if method not in METHODS.values():
         known = ", ".join(METHODS)
         return [f'TF Serving refuses requests for "{printable(key)}": its methods are {known}']
+    wants = serving_wants(inputs, outputs, method)
+    if not wants:
+        return []
+    return [f'TF Serving refuses requests for "{printable(key)}": it wants {" and ".join(wants)}']
+
+
+def serving_wants(inputs: Mapping[str, str], outputs: Iterable[str], method: str) -> list[str]:
+    """What TensorFlow Serving wants by a method of a signature, and this one has not.
+
+    Args:
+        inputs: Name -> dtype.
+
+    Source: as for `serving_rules`.
+    """
+    names, wants = set(outputs), []
     if method == PREDICT:
         return []
     if set(inputs) != {"inputs"}:
@@ -488,9 +502,7 @@ def serving_rules(
         not 1 <= len(names) <= 2 or names.isdisjoint({"classes", "scores"})
     ):
         wants.append("outputs called classes, or scores, or both")
-    if not wants:
-        return []
-    return [f'TF Serving refuses requests for "{printable(key)}": it wants {" and ".join(wants)}']
+    return wants
 
 
 def one_sided(draft: Draft, held: Sequence[Held], key: str) -> Iterator[str]:

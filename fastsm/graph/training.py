@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from .edges import Edges
 
 #: What the ops of optimizers begin with.
-_APPLIES = (b"Apply", b"SparseApply", b"ResourceApply", b"ResourceSparseApply")
+APPLIES = (b"Apply", b"SparseApply", b"ResourceApply", b"ResourceSparseApply")
 
 #: The name scopes in which gradients are computed: of a tape, and of tf.gradients.
-_SCOPES = frozenset([b"gradient_tape", b"gradients"])
+SCOPES = frozenset([b"gradient_tape", b"gradients"])
 
 #: By which attributes a function names those that compute its gradient, and how an op names the
 #: type under which its gradient is registered.
@@ -94,7 +94,7 @@ class Training:
 
     def _find(self) -> set[int]:
         ops = self._edges.nodes.index.names()
-        found = self._above(self._using(op for op in ops if op.startswith(_APPLIES)))
+        found = self._above(self._using(op for op in ops if op.startswith(APPLIES)))
         assigning = self._above(
             self._using(op for op in ops if op.startswith(b"Assign") and op.endswith(b"VariableOp"))
         )
@@ -110,7 +110,7 @@ class Training:
         """Whether nodes of a function stand in a scope of gradients."""
         edges = self._edges
         names = (edges.name(row) for row in edges.rows(owner))
-        return any(not _SCOPES.isdisjoint(name.split(b"/")[:-1]) for name in names)
+        return any(not SCOPES.isdisjoint(name.split(b"/")[:-1]) for name in names)
 
     # -- the library --
 

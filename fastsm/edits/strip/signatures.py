@@ -5,15 +5,15 @@ from __future__ import annotations
 from ...errors import FormatError, MissingError, RefusedError
 from ...graph.nodes import node_of
 from ...text import did_you_mean, printable, shell, tag_set
-from ...views import INIT_OP
+from ...views import INIT_OP, tensors_of
 from ..signatures import Held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ...graph.edges import Edges
-    from ...views import MetaGraph, TensorInfo
+    from ...views import MetaGraph
     from ..draft import Draft
     from .request import Request
 
@@ -82,7 +82,7 @@ def rows(graph: MetaGraph, edges: Edges, keys: Sequence[str]) -> list[int]:
         for side in ("inputs", "outputs"):
             for name, info in getattr(signature, side).items():
                 place = f'{graph.place}.signature_def["{printable(key)}"].{side}'
-                for tensor in tensors(info):
+                for tensor in tensors_of(info):
                     row = edges.row(node_of(tensor.encode("utf-8", "surrogateescape")))
                     if row is None:
                         raise FormatError(
@@ -93,18 +93,6 @@ def rows(graph: MetaGraph, edges: Edges, keys: Sequence[str]) -> list[int]:
                         )
                     found.append(row)
     return found
-
-
-def tensors(info: TensorInfo) -> Iterator[str]:
-    """The names of the tensors that make up one of a signature."""
-    if info.encoding == "composite_tensor":
-        for part in info.components:
-            yield from tensors(part)
-        return
-    if info.name:
-        yield info.name
-    if info.encoding == "coo_sparse":
-        yield from filter(None, (info.indices, info.dense_shape))
 
 
 def named_op(graph: MetaGraph) -> set[str]:
