@@ -517,6 +517,11 @@ def test_what_goes_with_serving_default(ranker: Path, tagger: Path) -> None:  # 
     assert not any("ask for serving_default" in w for w in result.warnings)
     result = fastsm.rename_signature(ranker, "rank", "", dry_run=True)
     assert any("TF Serving takes an empty name for serving_default" in w for w in result.warnings)
+    # The only one of its meta graph is there still, by another key.
+    result = fastsm.rename_signature(tagger, "serving_default", "tag", tags="serve", dry_run=True)
+    assert result.warnings == [
+        "requests to TF Serving that name no signature ask for serving_default: they now fail"
+    ]
 
 
 @pytest.mark.tensorflow

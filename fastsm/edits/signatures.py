@@ -117,7 +117,7 @@ def rename_signature(
     for h in held:
         check_free(draft, h, new)
     warnings = [
-        *one_sided(draft, held, old), *_lost(draft, held, {old}), *_odd(new),
+        *one_sided(draft, held, old), *_lost(draft, held, {old}, renamed=True), *_odd(new),
     ]  # fmt: skip
     tracked = Tracked(draft)
     rewrite, touches = draft.rewrite(), set()
@@ -525,10 +525,16 @@ def one_sided(draft: Draft, held: Sequence[Held], key: str) -> Iterator[str]:
             )
 
 
-def _lost(draft: Draft, held: Sequence[Held], gone: set[str]) -> Iterator[str]:
-    """Of keys that are there no more."""
+def _lost(
+    draft: Draft, held: Sequence[Held], gone: set[str], *, renamed: bool = False
+) -> Iterator[str]:
+    """Of keys that are there no more.
+
+    Args:
+        renamed: Their signatures are there still, by other keys.
+    """
     for h in held:
-        if h.names() and gone.issuperset(h.names()):
+        if not renamed and h.names() and gone.issuperset(h.names()):
             yield f"{tag_set(h.graph.tag_set)} has no signature any more: nothing can be served"
         elif SERVING_DEFAULT in gone and SERVING_DEFAULT in h.defs:
             yield (
