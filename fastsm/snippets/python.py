@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..text import python_list, python_str, tag_set
-from . import Snippet, quoting
+from ..text import listed, python_list, python_str, tag_set
+from . import Snippet, quoting, refusals
 from .values import Unfeedable, Value, specs_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from .subject import Subject
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 #: Dtypes that are no attributes of the module ``tf``: numpy makes the array.
 _UNNAMED = ("float8", "float4", "int4", "uint4", "int2", "uint2")
+
+#: The dtypes of Keras' variables. Source: keras/src/backend/common/dtypes.py (3.15).
+_KERAS = (
+    "float16", "float32", "float64", "uint8", "uint16", "uint32", "uint64", "int8", "int16",
+    "int32", "int64", "bfloat16", "bool", "string", "float8_e4m3fn", "float8_e5m2", "complex64",
+    "complex128",
+)  # fmt: skip
 
 #: A call of one argument stands on one line, where it fits.
 _WIDTH = 80
@@ -32,14 +39,14 @@ def v2(subject: Subject) -> Snippet:
     """tf.saved_model.load."""
     title, needs = "tf.saved_model.load", "TensorFlow 2"
     try:
-        values = _callable(subject, subject.v2_values)
+        values = _values(refusals.v2(subject), subject.v2_values)
     except Unfeedable as e:
         return Snippet("python-v2", title, "python", "", needs, note=str(e))
     path = python_str(subject.path)
     tags = ""
     if len(subject.model.meta_graphs) > 1:
         tags = f", tags={python_list(subject.tags)}"
-    script = _Script()
+    script = _Script(subject)
     arguments = {value.spec.name: script.tensor(value) for value in values}
     called = _called("outputs = signature", arguments)
     lines = [
@@ -48,6 +55,7 @@ def v2(subject: Subject) -> Snippet:
         *called,
         *_PRINTED,
     ]
+    needs += script.needs
     note = None
     if not subject.by_objects and len(arguments) > len(subject.signature.inputs):
         note = "tf.saved_model.load takes the parts of a composite input as inputs of their own."
@@ -58,7 +66,7 @@ def v1(subject: Subject) -> Snippet:
     """tf.compat.v1.saved_model.load, into a session."""
     title, needs = "tf.compat.v1.saved_model.load", "TensorFlow 1.15 or 2"
     try:
-        values = _callable(subject, subject.values)
+        values = _values(refusals.v1(subject), subject.values)
     except Unfeedable as e:
         return Snippet("python-v1", title, "python", "", needs, note=str(e))
     script = _Script()
@@ -88,12 +96,13 @@ def keras(subject: Subject) -> Snippet:
     """keras.layers.TFSMLayer."""
     title, needs = "keras.layers.TFSMLayer", "Keras 3 with the TensorFlow backend"
     try:
-        values = _callable(subject, subject.v2_values)
+        values = _values(refusals.v2(subject), subject.v2_values)
         _check_keras(subject, values)
     except Unfeedable as e:
         return Snippet("keras", title, "python", "", needs, note=str(e))
-    script = _Script()
+    script = _Script(subject)
     script.imports.append("import keras")
+    needs += script.needs
     key = python_str(subject.key)
     tensors = {value.spec.name: script.tensor(value) for value in values}
     lines, note = [], None
@@ -129,12 +138,11 @@ def keras(subject: Subject) -> Snippet:
     return Snippet("keras", title, "python", script.text(lines), needs, note=note)
 
 
-def _callable(subject: Subject, values: Any) -> list[Value]:
-    """The values, where the meta graph is found at all."""
-    if subject.shadowed:
-        raise Unfeedable(subject.shadowed)
-    found: list[Value] = values()
-    return found
+def _values(why: str | None, values: Callable[[], list[Value]]) -> list[Value]:
+    """The values, where nothing is in the way of the loader."""
+    if why is not None:
+        raise Unfeedable(why)
+    return values()
 
 
 def _check_keras(subject: Subject, values: Sequence[Value]) -> None:
@@ -146,6 +154,9 @@ def _check_keras(subject: Subject, values: Sequence[Value]) -> None:
             f"TFSMLayer asks for no tags, and the model has {len(graphs)} meta graphs ({sets}): "
             "fastsm extract-meta-graph makes a model of one"
         )
+    unknown = [dtype for dtype in subject.captured() if dtype not in _KERAS]
+    if unknown:
+        raise Unfeedable(f"Keras has no variables of {listed(unknown)}, and the signature uses one")
     if not values:
         raise Unfeedable("TFSMLayer hands on an input, and this signature takes none")
 
@@ -179,12 +190,20 @@ def _called(function: str, arguments: dict[str, str]) -> list[str]:
 class _Script:
     """A script: imports, Examples, and what follows.
 
+    Args:
+        subject: What tf.saved_model.load is to load; None where it is not called.
+
     Attributes:
         imports: Beside TensorFlow's.
+        needs: What else has to be installed: ", tf_keras" or "".
     """
 
-    def __init__(self) -> None:
+    def __init__(self, subject: Subject | None = None) -> None:
         self.imports: list[str] = []
+        self.needs = ""
+        if subject is not None and refusals.slots(subject):
+            self.needs = ", tf_keras"
+            self.imports.append("import tf_keras  # whose optimizer the model has")
         self._examples: list[Sequence[Feature]] = []
 
     def tensor(self, value: Value) -> str:
@@ -262,14 +281,14 @@ def _example(name: str, features: Sequence[Feature]) -> list[str]:
     """The lines that make an Example."""
     lines = ["features = {"]
     for feature in features:
-        listed = f"tf.train.{_LISTS[feature.kind]}(value={_values(feature.values)})"
+        listed = f"tf.train.{_LISTS[feature.kind]}(value={_listed(feature.values)})"
         made = f"tf.train.Feature({feature.kind}={listed})"
         lines.append(f"    {python_str(feature.key)}: {made},")
     made = "tf.train.Example(features=tf.train.Features(feature=features))"
     return [*lines, "}", f"{name} = {made}"]
 
 
-def _values(values: Sequence[Any]) -> str:
+def _listed(values: Sequence[Any]) -> str:
     """The values of a feature: they are all the same."""
     one = quoting.python_bytes(values[0].encode()) if isinstance(values[0], str) else values[0]
     return f"[{one}]" if len(values) == 1 else f"[{one}] * {len(values)}"

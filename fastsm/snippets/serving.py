@@ -11,7 +11,7 @@ import os
 from binascii import b2a_base64
 
 from ..text import listed, printable, shell, tag_set
-from . import Snippet, quoting
+from . import Snippet, quoting, refusals
 from .values import Unfeedable
 
 TYPE_CHECKING = False
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from ..views import TensorInfo
     from .subject import Subject
     from .texts import Feature
     from .values import Value
@@ -34,13 +35,19 @@ READ = (
 #: What the verb of the URL is for a method; for any other it is "predict".
 _VERBS = {"tensorflow/serving/classify": "classify", "tensorflow/serving/regress": "regress"}
 
+#: An output -> what it has to be.
+_RESULTS = {
+    "classes": "string[batch, classes]", "scores": "float32[batch, classes]",
+    "outputs": "float32[batch] or float32[batch, 1]",
+}  # fmt: skip
+
 #: A tensor of more elements is nothing for JSON.
 MAX_ELEMENTS = 10_000_000
 
 
 def server(subject: Subject) -> list[Snippet]:
     """The command that starts the server, and the one that does so in Docker."""
-    why = subject.shadowed
+    why = refusals.cc(subject)
     flags = _tags(subject)
     if why is None and flags is None:
         tags = tag_set(subject.tags)
@@ -79,7 +86,7 @@ def _local(subject: Subject, flags: list[str]) -> tuple[str, str | None]:
             f"mkdir -p {served}",
             f"ln -sfn {absolute(subject.path)} {served}/1",
         ]
-        note = f"The server loads folders that are named by a number: {why}."
+        note = f"Of the folder around it, the server would not load the model: {why}."
     lines = [
         "tensorflow_model_server \\",
         f"  --rest_api_port={PORT} \\",
@@ -94,7 +101,7 @@ def _docker(subject: Subject, flags: list[str]) -> tuple[str, None]:
     target = f"/models/{subject.name}/{subject.version or 1}"
     source = absolute(subject.path)
     mount = f"-v {source}:{target}:ro"
-    if ":" in subject.path:
+    if ":" in os.path.abspath(subject.path):  # that is where -v splits; --mount does at commas
         mount = f"--mount type=bind,source={source},target={target},readonly"
     lines = [
         f"docker run --rm -p {PORT}:{PORT} \\",
@@ -108,8 +115,10 @@ def _docker(subject: Subject, flags: list[str]) -> tuple[str, None]:
 def _not_a_version(subject: Subject) -> str | None:
     """Why the server, told the folder around it, would not load the model; None: it would."""
     own = os.path.basename(os.path.abspath(subject.path))
+    if refusals.is_pattern(os.path.abspath(subject.path)):
+        return "TensorFlow takes \\ or [] in its path for a pattern"
     if subject.version is None:
-        return f"{printable(own)} is none"
+        return f"it loads folders that are numbers, and {printable(own)} is none"
     try:
         beside = os.listdir(os.path.dirname(os.path.abspath(subject.path)))
     except OSError:
@@ -121,7 +130,7 @@ def _not_a_version(subject: Subject) -> str | None:
     ]
     if not newer:
         return None
-    return f"of several the newest, and {max(newer, key=int)} is newer than {printable(own)}"
+    return f"it loads the newest, and {max(newer, key=int)} is newer than {printable(own)}"
 
 
 def absolute(path: str) -> str:
@@ -139,8 +148,8 @@ def rest(subject: Subject) -> Snippet:
     """A request with curl."""
     title, needs = "REST", f"curl, and the server above on port {PORT}"
     try:
-        if subject.shadowed:
-            raise Unfeedable(subject.shadowed)
+        if why := refusals.cc(subject):
+            raise Unfeedable(why)
         asked = _request(subject)
     except Unfeedable as e:
         return Snippet("rest", title, "sh", "", needs, note=str(e))
@@ -190,9 +199,22 @@ def _takes_no_examples(subject: Subject, verb: str) -> str | None:
     if info.shape is not None and len(info.shape) != 1:
         return f"it feeds a list of serialised Examples, and the input is {info.spec()}"
     if len(outputs) not in n or not any(name in outputs for name in wanted):
-        named = " and ".join(f'"{name}"' for name in wanted)
-        return f"it wants the outputs {named}; there are {listed(outputs)}"
+        named = " or ".join(f'"{name}"' for name in wanted)
+        return f"it wants {named} as output; there are {listed(outputs)}"
+    for name in wanted:
+        if name in outputs and not _is_result(verb, name, outputs[name]):
+            wants = _RESULTS[name]
+            return f'it wants the output "{name}" as {wants}, which is {outputs[name].spec()}'
     return None
+
+
+def _is_result(verb: str, name: str, info: TensorInfo) -> bool:
+    """Whether an output is what the server makes a result of."""
+    if info.dtype != ("string" if name == "classes" else "float32"):
+        return False
+    if info.shape is None or verb == "classify":
+        return info.shape is None or len(info.shape) == 2
+    return len(info.shape) == 1 or (len(info.shape) == 2 and info.shape[1] in (None, 1))
 
 
 def _examples(subject: Subject, verb: str) -> _Request:
@@ -240,8 +262,12 @@ def _predict(subject: Subject) -> _Request:
 def _check(subject: Subject) -> None:
     """Raise Unfeedable for what REST has no form for."""
     inputs, outputs = subject.signature.inputs, subject.signature.outputs
+    if not subject.key:
+        raise Unfeedable('the server takes the name "" for serving_default')
     if not inputs:
         raise Unfeedable("TensorFlow Serving refuses a request over REST for no inputs; gRPC goes")
+    if not outputs:
+        raise Unfeedable("TensorFlow Serving has no answer in JSON for no outputs; gRPC goes")
     for kind, infos in (("input", inputs), ("output", outputs)):
         for name, info in infos.items():
             called = f'the {kind} "{printable(name)}"'

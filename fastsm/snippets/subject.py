@@ -8,6 +8,7 @@ from .. import dtypes
 from ..errors import FastsmError, MissingError
 from ..graph.objects import SIGNATURE_MAP, SIGNATURES_CHILD
 from ..graph.structured import TensorSpec
+from ..graph.tensors import Tensor, Tensors
 from ..text import did_you_mean, printable, tag_set
 from ..views import loads_by_objects
 from . import texts
@@ -15,7 +16,7 @@ from .values import Spec, Unfeedable, Value, parts, specs_of, value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..graph.objects import ObjectGraph
+    from ..graph.objects import ConcreteFunction, ObjectGraph
     from ..model import SavedModel
     from ..views import MetaGraph
 
@@ -51,19 +52,6 @@ class Subject:
         plain = "".join(c if c in _PLAIN else "_" for c in called).strip(".")
         self.name = plain if plain.strip("_") else "model"
         self._texts: dict[str, texts.Text] = {}
-
-    # -- why a loader cannot call it --
-
-    @property
-    def shadowed(self) -> str | None:
-        """Why no loader finds the meta graph, or None."""
-        first = next(g for g in self.model.meta_graphs if g.tag_set == self.graph.tag_set)
-        if first is self.graph:
-            return None
-        return (
-            f"no loader finds this meta graph: {first.place} has the tags "
-            f"{tag_set(self.graph.tag_set)} too, and comes first (fastsm remove-meta-graph)"
-        )
 
     @property
     def by_objects(self) -> bool:
@@ -103,15 +91,39 @@ class Subject:
                 found.append((name_in_v2, spec))
         values = self._values([spec for _, spec in found])
         return [
-            Value(_renamed(v.spec, name), v.shape, v.elements, v.text)
+            Value(v.spec.but(name=name), v.shape, v.elements, v.text)
             for v, (name, _) in zip(values, found, strict=True)
         ]
 
+    def captured(self) -> list[str]:
+        """The dtypes of the variables behind the function that tf.saved_model.load makes."""
+        objects = self.graph.objects if self.by_objects else None
+        function = _function(objects, self.key) if objects is not None else None
+        if objects is None or function is None:
+            return []
+        nodes = [objects[i] for i in function.bound_inputs if 0 <= i < len(objects)]
+        return sorted({v.dtype for node in nodes for v in [node.variable] if v is not None})
+
     def _values(self, specs: list[Spec]) -> list[Value]:
+        specs = self._told(specs)
         plain = {spec.name: spec for spec in specs if not spec.role}
         roles = parts(plain)
         return [
-            value(_with_role(spec, roles.get(spec.name, spec.role)), self._text) for spec in specs
+            value(spec.but(role=roles.get(spec.name, spec.role)), self._text) for spec in specs
+        ]
+
+    def _told(self, specs: list[Spec]) -> list[Spec]:
+        """With the dtypes and shapes of the graph where a signature tells none."""
+        unknown = [spec.tensor for spec in specs if spec.dtype == "invalid"]
+        if not unknown:
+            return specs
+        tensors = Tensors(self.graph, unknown)
+        found = {name: tensors.find(name) for name in unknown}
+        return [
+            spec.but(dtype=dtypes.name(tensor.dtype), shape=_shape(tensor.dims))
+            if isinstance(tensor := found.get(spec.tensor), Tensor) and tensor.dtype
+            else spec
+            for spec in specs
         ]
 
     def _text(self, spec: Spec) -> texts.Text:
@@ -123,7 +135,8 @@ class Subject:
         """What the function behind the signature takes, by the object graph."""
         objects = self.graph.objects
         assert objects is not None
-        found = _specs_in_objects(objects, self.key)
+        function = _function(objects, self.key)
+        found = _arguments(function) if function is not None else None
         if found is None:
             raise Unfeedable(
                 f'the object graph has no signature "{printable(self.key)}", only signature_def '
@@ -136,8 +149,12 @@ class Subject:
         ]
 
 
-def _specs_in_objects(objects: ObjectGraph, key: str) -> dict[str, Spec] | None:
-    """Name -> spec of what a signature's function takes; None where there is none.
+def _shape(dims: tuple[int, ...] | None) -> tuple[int | None, ...] | None:
+    return None if dims is None else tuple([None if dim < 0 else dim for dim in dims])
+
+
+def _function(objects: ObjectGraph, key: str) -> ConcreteFunction | None:
+    """The function behind a signature, as tf.saved_model.load finds it; None where there is none.
 
     Source: tensorflow/python/saved_model/function_deserialization.py
     setup_bare_concrete_function (2.21).
@@ -150,19 +167,15 @@ def _specs_in_objects(objects: ObjectGraph, key: str) -> dict[str, Spec] | None:
     node = objects.child(holder, key)
     if node is None or not node.concrete_function_names:
         return None
-    concrete = objects.concrete_functions.get(node.concrete_function_names[0])
+    return objects.concrete_functions.get(node.concrete_function_names[0])
+
+
+def _arguments(function: ConcreteFunction) -> dict[str, Spec] | None:
+    """Name -> spec of what a function takes by name; None where it takes anything else."""
     try:
-        _, named = concrete.input_signature if concrete is not None else (None, None)
+        _, named = function.input_signature
     except (FastsmError, TypeError, ValueError):
         return None
     if not isinstance(named, dict) or not all(isinstance(s, TensorSpec) for s in named.values()):
         return None
     return {n: Spec(n, "", dtypes.name(s.dtype.number), s.shape.dims) for n, s in named.items()}
-
-
-def _with_role(spec: Spec, role: str) -> Spec:
-    return Spec(spec.name, spec.tensor, spec.dtype, spec.shape, role)
-
-
-def _renamed(spec: Spec, name: str) -> Spec:
-    return Spec(name, spec.tensor, spec.dtype, spec.shape, spec.role)

@@ -8,7 +8,7 @@ src/tensorflow_utils.cc (CompareDims, ConvertDataType), src/tensorflow_backend_t
 from __future__ import annotations
 
 from ..text import printable, tag_set
-from . import Snippet, quoting
+from . import Snippet, quoting, refusals
 from .serving import absolute
 from .values import Unfeedable
 
@@ -119,13 +119,15 @@ def _unknown(subject: Subject) -> str | None:
 
 def _check(subject: Subject) -> None:
     """Raise Unfeedable where Triton would not load the model, or not call the signature."""
-    if subject.shadowed:
-        raise Unfeedable(subject.shadowed)
+    if why := refusals.cc(subject):
+        raise Unfeedable(why)
     if len(subject.tags) != 1 or not subject.tags[0]:
         raise Unfeedable(
             f"Triton asks for one tag, and the tag set is {tag_set(subject.tags)}: fastsm retag "
             "gives it another"
         )
+    if not subject.key:
+        raise Unfeedable('Triton takes the name "" for serving_default')
     signature = subject.signature
     for kind, infos in (("input", signature.inputs), ("output", signature.outputs)):
         if not infos:

@@ -52,9 +52,10 @@ class Spec(Record):
         dtype, shape: As `TensorInfo` has them.
         role: Of a part of a composite: "indices", "values", "dense_shape", "row_splits",
             "flat_values" or its number; else "".
+        whole: Of a part of a sparse tensor the shape of that, where it is told.
     """
 
-    __slots__ = ("name", "tensor", "dtype", "shape", "role")
+    __slots__ = ("name", "tensor", "dtype", "shape", "role", "whole")
 
     def __init__(
         self,
@@ -63,10 +64,15 @@ class Spec(Record):
         dtype: str,
         shape: tuple[int | None, ...] | None,
         role: str = "",
+        whole: tuple[int | None, ...] | None = None,
     ) -> None:
-        self.name, self.tensor, self.role = name, tensor, role
+        self.name, self.tensor, self.role, self.whole = name, tensor, role, whole
         self.dtype = dtype.removesuffix("_ref")
         self.shape = shape
+
+    def but(self, **changed: Any) -> Spec:
+        """The same with other values."""
+        return Spec(**{**dict(self._values()), **changed})
 
 
 class Value(Record):
@@ -103,7 +109,7 @@ def specs_of(name: str, info: TensorInfo) -> list[Spec]:
         return [
             Spec(name, info.indices or "", "int64", (None, rank), "indices"),
             Spec(name, info.name, info.dtype, (None,), "values"),
-            Spec(name, info.dense_shape or "", "int64", (rank,), "dense_shape"),
+            Spec(name, info.dense_shape or "", "int64", (rank,), "dense_shape", info.shape),
         ]
     if info.encoding == "composite_tensor":
         roles: Sequence[str] = _ROLES.get(info.type_spec or "", ())
@@ -113,8 +119,7 @@ def specs_of(name: str, info: TensorInfo) -> list[Spec]:
         for i, component in enumerate(info.components):
             role = roles[i] if i < len(roles) else str(i)
             parts += [
-                Spec(name, spec.tensor, spec.dtype, spec.shape, role)
-                for spec in specs_of(name, component)
+                spec.but(role=role, whole=info.shape) for spec in specs_of(name, component)
             ]
         return parts
     return [Spec(name, info.name, info.dtype, info.shape)]
@@ -178,7 +183,8 @@ def value(spec: Spec, text: Callable[[Spec], Text]) -> Value:
     if n > MAX_ELEMENTS:
         raise Unfeedable(f"{_named(spec)} has {counted(n, 'element')}: too many for an example")
     if spec.role == "dense_shape":
-        return Value(spec, shape, [1] * n)
+        whole = spec.whole if spec.whole is not None and len(spec.whole) == n else (None,) * n
+        return Value(spec, shape, [dim or 1 for dim in whole])
     if spec.dtype == "string":
         kind = text(spec)
         return Value(spec, shape, [kind.data] * _written(n), kind)

@@ -357,6 +357,39 @@ class Oracle:
             },
         )
 
+    def script(
+        self, text: str, folder: StrPath, *, needs: Sequence[str] = ()
+    ) -> tuple[Verdict, dict[str, list[tuple[str, tuple[int, ...]]]]]:
+        """Runs a script in a folder.
+
+        Args:
+            needs: Modules that are imported before, for all scripts to come.
+
+        Returns:
+            Of the dict that it calls ``outputs``: name -> dtype and shape of its tensors: one,
+            or those of a composite in the order of tf.nest.
+        """
+        verdict, outputs = self._ask("script", text, folder, preload=needs)
+        return verdict, {
+            name: [(dtype, tuple(shape)) for dtype, shape in rows]
+            for name, rows in (outputs or {}).items()
+        }
+
+    def serve(
+        self, path: StrPath, tags: Iterable[str], feed: Mapping[str, Any], fetch: Sequence[str]
+    ) -> tuple[Verdict, list[tuple[str, tuple[int, ...]]]]:
+        """Runs tensors of a model's graph as TensorFlow Serving does, in C++.
+
+        Args:
+            feed: A tensor's name -> ``dtype``, ``shape`` and ``elements`` (strings as base64), or
+                ``examples``: of each Example a feature's name -> its kind and its values.
+
+        Returns:
+            dtype and shape of what is fetched.
+        """
+        verdict, rows = self._ask("serve", path, _listed(tags), dict(feed), list(fetch))
+        return verdict, [(dtype, tuple(shape)) for dtype, shape in rows or []]
+
     def save_variables(self, path: StrPath, tags: Iterable[str], prefix: StrPath) -> None:
         """Loads a model with v1, and lets its own saver save the variables there."""
         self._data("save_variables", path, _listed(tags), prefix)

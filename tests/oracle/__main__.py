@@ -40,6 +40,8 @@ CALLS = {
     "restored_objects": "native:restored_objects",
     "run": "running:run",
     "survey": "running:survey",
+    "script": "scripts:script",
+    "serve": "scripts:serve",
     "save_variables": "running:save_variables",
     "cli_show": "running:cli_show",
     "versions": "reading:versions",
