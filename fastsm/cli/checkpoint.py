@@ -25,6 +25,10 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     summary = checkpoint.variables_summary
     notes = list(checkpoint.notes)
     notes += index_notes(variables)
+    meta = checkpoint.prefix + ".meta"
+    if os.path.exists(meta):
+        graph = printable(os.path.basename(meta))
+        notes.append(f"{graph} has its graph: fastsm convert makes a SavedModel of the two")
     files = _files(bundle, notes)
     named = names(variables, notes)
     has_objects = any(n.group != VARIABLES for n in named.values())

@@ -84,7 +84,7 @@ def run(args: Arguments) -> int:
     told = outputs is not None or args.guess
     dry_run = args.dry_run or not told or args.out is None
     result = convert(
-        args.path, None if dry_run else args.out, checkpoint=args.checkpoint,
+        args.path, args.out if told else None, checkpoint=args.checkpoint,
         inputs=named(args.input, "--input") if args.input else None, outputs=outputs,
         signature=args.signature, method=args.method, tags=parse_set(args.tags),
         guess=args.guess, strip=args.strip, assets=files, dry_run=dry_run, sync=not args.no_sync,

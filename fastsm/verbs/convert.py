@@ -54,6 +54,10 @@ class ConvertResult(EditResult):
         self.told = request.told
         self.problem = problem
 
+    def __repr__(self) -> str:
+        names = f"inputs={self.proposal.inputs}, outputs={self.proposal.outputs}"
+        return f"ConvertResult(changed={self.changed}, path={self.path!r}, {names})"
+
     def to_dict(self) -> dict[str, Any]:
         return {
             **super().to_dict(),

@@ -17,7 +17,7 @@ from ...errors import MissingError, RefusedError, UsageError
 from ...graph.collections import entries
 from ...graph.edges import edges_of
 from ...graph.nodes import node_of
-from ...plan import enclosing, same
+from ...plan import enclosing, is_name, same
 from ...source import File
 from ...text import Record, listed, printable, shell
 from ..signature_def import tensor_info
@@ -37,6 +37,9 @@ _COLLECTION = "asset_filepaths"
 
 #: Ops that fill a table from a file, and which input is its path.
 _READS = {b"InitializeTableFromTextFile": 1, b"InitializeTableFromTextFileV2": 1}
+
+#: What a file system takes for the name of a file, in bytes, less what makes one unique.
+_MAX_NAME = 250
 
 # Field numbers: MetaGraphDef.asset_file_def, AssetFileDef.tensor_info and filename.
 _ASSET, _TENSOR, _FILENAME = 6, 1, 2
@@ -78,11 +81,11 @@ def take_files(
         UsageError: ``named`` has a tensor that is none of theirs.
     """
     edges = edges_of(graph)
-    known = {asset.tensor for asset in graph.assets}
-    tensors = {name: row for name, row in _tensors(graph, edges).items() if name not in known}
+    described = {asset.tensor: asset.filename for asset in graph.assets}
+    tensors = _tensors(graph, edges)
     said = {_full(tensor): file for tensor, file in named.items()}
     for tensor in said:
-        if tensor not in tensors:
+        if tensor not in tensors and tensor not in described:
             has = listed(tensors, 8)
             raise UsageError(
                 draft.path, f"--asset {printable(tensor)}: no file is read by that tensor; "
@@ -90,22 +93,32 @@ def take_files(
             )  # fmt: skip
     taken = []
     contents: dict[str, Source] = {}
+    for tensor, filename in described.items():
+        if not is_name(filename):
+            problem = f'it names an asset "{printable(filename)}", which is no plain path'
+            raise RefusedError(draft.path, problem)
+        path = os.path.join(ASSETS, filename)
+        file = said[tensor] if tensor in said else _look(draft, tensor, path, beside)
+        contents[filename] = _read(draft, tensor, file)
+        taken.append(AssetTaken(tensor, filename, file, path))
     for tensor, row in tensors.items():
+        if tensor in described:
+            continue
         path = _said(edges, row)
-        file = said.get(tensor)
-        file = _look(draft, tensor, path, beside) if file is None else file
+        file = said[tensor] if tensor in said else _look(draft, tensor, path, beside)
         content = _read(draft, tensor, file)
-        name = _name(os.path.basename(path or file), content, contents)
+        name = _name(_base(path) or _base(file) or "asset", content, contents)
         contents[name] = content
         taken.append(AssetTaken(tensor, name, file, path))
     rewrite = draft.rewrite()
     outer = enclosing(graph.field)
     at = next((f.start for f in graph.fields if f.number > _ASSET), graph.field.end)
-    for asset in taken:
+    new = [asset for asset in taken if asset.tensor not in described]
+    for asset in new:
         info = tensor_info(asset.tensor, STRING, ())
         entry = delimited(_TENSOR, info) + delimited(_FILENAME, asset.name.encode())
         rewrite.replace(at, at, delimited(_ASSET, entry), outer)
-    if taken:
+    if new:
         draft.put(rewrite)
     for name, content in contents.items():
         draft.write(f"{ASSETS}/{name}", content)
@@ -128,6 +141,13 @@ def _tensors(graph: MetaGraph, edges: Edges) -> dict[str, int]:
             name = edges.name(at.row).decode("utf-8", "surrogateescape")
             found.setdefault(f"{name}:{at.output}", at.row)
     return found
+
+
+def _base(path: str) -> str:
+    """The last part of a path, where that can be the name of an asset."""
+    base = os.path.basename(path)
+    fits = is_name(base) and printable(base, None) == base
+    return base if fits and len(base.encode()) <= _MAX_NAME else ""
 
 
 def _full(tensor: str) -> str:

@@ -19,8 +19,6 @@ from ...source import LEN
 from ...text import Record, counted, listed, printable, tag_set
 from ..draft import Done, Draft
 from ..new_signature import add_signature
-from ..strip.model import strip
-from ..strip.request import Request as StripRequest
 from ..tags import retag
 from .files import take_files
 from .flow import Flow
@@ -99,6 +97,13 @@ class Conversion:
             prefix = None
             draft = Draft.new(request.path, origin.model())
             origin.notes.append("the graph has no variables: the checkpoint is not taken along")
+        if draft.graphs[0].object_spans:
+            raise RefusedError(
+                origin.file.path,
+                "is the meta graph of a SavedModel of TF2: it has an object graph, whose variables "
+                "only the model's own checkpoint restores",
+                hint="Get the whole model: saved_model.pb, variables/ and assets/.",
+            )
         self.draft = draft
         files = [origin.state] if origin.state is not None else []
         draft.plan.take(origin.file, *files)
@@ -139,6 +144,9 @@ class Conversion:
         before, after = {}, self._counts()
         if request.strip:
             before = after
+            from ..strip.model import strip  # which is half of all the code
+            from ..strip.request import Request as StripRequest
+
             done = strip(draft, StripRequest(request.path, keep_signatures=[request.signature]))
             after = self._counts()
             draft.plan.warnings += list(done.after.get("notes", ()))
@@ -228,7 +236,7 @@ class Conversion:
                 f"does not have {'it' if len(lost) == 1 else 'them'} so, and no output needs "
                 f"{'it' if len(lost) == 1 else 'them'}: {listed(lost, 4)}"
             )
-        why = "cannot read such a checkpoint" if graph_has else "there was none"
+        why = "the graph's own cannot read such a checkpoint" if graph_has else "there was none"
         self.saver = f"new ({why}): {counted(len(found), 'variable')}"
         return NewSaver(self._edges, found, free_name(names, b"save"))
 

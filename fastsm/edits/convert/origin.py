@@ -69,6 +69,7 @@ class Origin:
         self.state = None if state is None else _open(state)
         self.file = _open(file)
         self.source = self.file.source()
+        _check_kind(self.source, file)
         self.is_text = _is_text(self.source)
         self.kind: Literal["meta", "graph"]
         if self.is_text:
@@ -265,9 +266,18 @@ def _open(path: str) -> File:
         raise FormatError(path, f"cannot be read: {words}") from None
 
 
+def _check_kind(source: Source, path: str) -> None:
+    """Raises FormatError for what is plainly something else: a pointer, an archive, a web page."""
+    if not source.size:
+        raise FormatError(path, "is empty (0 bytes)", hint="Copy or save it again.")
+    found = instead(source)
+    if found is not None:
+        raise FormatError(path, found[0], hint=found[1])
+
+
 def _is_text(source: Source) -> bool:
     head = source.read(0, min(source.size, 4096))
-    return bool(head) and all(b >= 0x20 or b in b"\t\n\r" for b in head)
+    return all(b >= 0x20 or b in b"\t\n\r" for b in head)
 
 
 def _from_text(file: File) -> tuple[Literal["meta", "graph"], Source]:
@@ -304,11 +314,6 @@ def _kind(source: Source, path: str) -> Literal["meta", "graph"]:
     Both begin with a message in field 1: of a GraphDef that is a node, of a MetaGraphDef what
     is told of it, and its graph is field 2.
     """
-    if not source.size:
-        raise FormatError(path, "is empty (0 bytes)", hint="Copy or save it again.")
-    found = instead(source)
-    if found is not None:
-        raise FormatError(path, found[0], hint=found[1])
     whole = [(0, source.size)]
     fields = Reader(source, path).fields(whole, "")
     if path.endswith(META):

@@ -1,10 +1,10 @@
 """Which tensors of a graph a caller would send, and which take: proposed, with what was left
 out and why.
 
-A graph for training computes more than a caller wants. Its placeholders that have no default
-are the inputs; the outputs are what nothing takes, but for what trains, saves, initializes or
-sums up, and for what is computed from labels: what the loss takes, and what it is computed of
-does not.
+A graph for training computes more than a caller wants. Its placeholders that have no default,
+and what comes out of its input pipeline, are the inputs; the outputs are what nothing takes, but
+for what trains, saves, initializes or sums up, and for what is computed from labels: what the
+loss takes, and what it is computed of does not.
 Source: tensorflow/python/ops/gradients_util.py (names of nodes that compute gradients),
 training/optimizer.py, summary/summary.py, ops/control_flow_assert.py (2.21).
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _PLACEHOLDERS = (b"Placeholder", b"PlaceholderV2")
 _DEFAULTED = b"PlaceholderWithDefault"
 
-#: Ops that a graph without placeholders gets its data from.
+#: Ops that a graph for training gets its data from: a served one is sent them.
 _PIPELINES = (
     b"IteratorGetNext", b"IteratorGetNextSync", b"QueueDequeue", b"QueueDequeueV2",
     b"QueueDequeueMany", b"QueueDequeueManyV2", b"QueueDequeueUpTo", b"QueueDequeueUpToV2",
@@ -57,6 +57,7 @@ _TELLS = frozenset(b"Assert PrintV2 WriteFile Abort NoOp ControlTrigger".split()
 #: Ops of control flow whose value is another's, or none.
 _CONTROL = frozenset(b"Switch RefSwitch Enter RefEnter NextIteration LoopCond".split())
 _LEAVES = (b"Exit", b"RefExit", b"TensorArrayGatherV3", b"TensorArrayConcatV3")
+_LOOPS = (b"While", b"StatelessWhile")
 _MERGES = (b"Merge", b"RefMerge")
 
 #: Ops that look at no value of what they are given.
@@ -202,7 +203,7 @@ class _Search:
                 sources, lambda row: row not in why and edges.op(row) not in _SHAPES
             )
             self._leave_out_labels()
-            taken = self._sinks(bool(sources))
+            taken = self._sinks({row for row, _ in sources})
         else:
             taken = [at for at in map(self._output, outputs.values()) if at is not None]
         fed = {row for row, _ in sources}
@@ -220,11 +221,9 @@ class _Search:
         if inputs is not None:
             found = [at for at in map(self._output, inputs.values()) if at is not None]
             return list(dict.fromkeys(found))
-        rows = edges.with_op(*_PLACEHOLDERS)
-        if rows:
-            return [(row, 0) for row in rows]
-        pipelines = edges.with_op(*_PIPELINES)
-        found = [(row, i) for row in pipelines for i in range(n_outputs(edges.node(row)) or 1)]
+        found = [(row, 0) for row in edges.with_op(*_PLACEHOLDERS)]
+        for row in edges.with_op(*_PIPELINES):
+            found += [(row, i) for i in range(n_outputs(edges.node(row)) or 1)]
         saver = self._graph.saver
         path = saver.filename_tensor.partition(":")[0].encode() if saver else b""
         return found or [
@@ -361,14 +360,18 @@ class _Search:
 
     # -- what is one --
 
-    def _sinks(self, has_sources: bool) -> list[Output]:
-        """The outputs of nodes that nothing of the model takes."""
+    def _sinks(self, sources: set[int]) -> list[Output]:
+        """The outputs of nodes that nothing of the model takes.
+
+        Args:
+            sources: The nodes where data comes from.
+        """
         edges, why = self._edges, self._why
         inside = self._flow.inside()
         first: list[int] = []
         second: list[int] = []
         for row in self._flow.rows:
-            if has_sources and not self._values.get(row):
+            if row in sources or (sources and not self._values.get(row)):
                 continue
             op, takers = edges.op(row), self._flow.takers[row]
             if row in why:
@@ -376,21 +379,21 @@ class _Search:
                     self._left.append(((row, 0), _WHY[why[row]]))
                 continue
             model = [t for t in takers if t not in why]
-            if any(not has_sources or self._values.get(t) for t in model):
+            if any(not sources or self._values.get(t) for t in model):
                 continue
-            if op in _CONTROL or op in _PLACEHOLDERS:
+            if op in _CONTROL or (not sources and self._is_still(row)):
                 continue
             kinds = {why.get(t, "tells") for t in takers}
             if row in inside:
                 self._left.append(((row, 0), "is inside a loop or a branch"))
-            elif op in _LEAVES or (kinds and kinds <= {"summary", "tells"}):
+            elif self._leaves(row) or (kinds and kinds <= {"summary", "tells"}):
                 second.append(row)
             elif op != _DEFAULTED:
                 first.append(row)
         if first:
             for row in second:
                 words = "leaves a loop, and nothing takes it"
-                if edges.op(row) not in _LEAVES:
+                if not self._leaves(row):
                     words = "is made for a summary, a check or a print"
                 self._left.append(((row, 0), words))
         rows = sorted(first or second)
@@ -398,6 +401,20 @@ class _Search:
             (row, i) for row in rows for i in range(n_outputs(edges.node(row)) or 1)
             if not i or edges.op(row) not in _MERGES  # of these it says which came
         ]  # fmt: skip
+
+    def _is_still(self, row: int) -> bool:
+        """Whether a node only holds a constant or a variable, or reads one."""
+        edges, op = self._edges, self._edges.op(row)
+        if op in (b"Identity", b"ReadVariableOp"):
+            return all(edges.op(taken) in VARIABLE_OPS for taken in self._flow.taken[row])
+        return op in (b"Const", b"VarIsInitializedOp", b"IsVariableInitialized", *VARIABLE_OPS)
+
+    def _leaves(self, row: int) -> bool:
+        """Whether a node is where a value comes out of a loop."""
+        op, taken = self._edges.op(row), self._flow.taken[row]
+        return op in _LEAVES or (
+            op == b"Identity" and bool(taken) and self._edges.op(taken[0]) in _LOOPS
+        )
 
     # -- in words --
 
