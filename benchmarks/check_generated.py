@@ -26,6 +26,7 @@ from tensorflow.core.protobuf import (
 )
 from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
 
+from .adapters import CONVERTED_INPUT, CONVERTED_OUTPUT
 from .generate import DATA, EXAMPLE
 
 # Loading all of XL takes TensorFlow 13 GB; its bytes are checked like the others'.
@@ -143,6 +144,35 @@ def apart(folder: Path, before: Path) -> list[str]:
     ]
 
 
+def unrestored(folder: Path, source: Path) -> list[str]:
+    """What a converted model computes or holds otherwise than TensorFlow restores."""
+    text, given = CONVERTED_INPUT
+    scores, made = CONVERTED_OUTPUT
+
+    def seen(session: tf.compat.v1.Session, given: str, made: str) -> dict[str, np.ndarray]:
+        held = {v.op.name: v for v in tf.compat.v1.global_variables()}
+        found = {"its output": session.run(made, {given: ["word0001", "nobody", "word0999"]})}
+        return {**found, **{name: session.run(v) for name, v in held.items()}}
+
+    here, folder = Path.cwd(), folder.absolute()
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        os.chdir(source)
+        saver = tf.compat.v1.train.import_meta_graph("model.ckpt.meta")
+        saver.restore(session, "model.ckpt")
+        session.run(tf.compat.v1.tables_initializer())
+        want = seen(session, given, made)
+    os.chdir(here)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
+        signature = loaded.signature_def["serving_default"]
+        got = seen(session, signature.inputs[text].name, signature.outputs[scores].name)
+    return [
+        f"{name} is another"
+        for name in sorted(want.keys() | got.keys())
+        if name not in want or name not in got or want[name].tobytes() != got[name].tobytes()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sizes", nargs="*", metavar="MODEL")
@@ -155,7 +185,11 @@ def main() -> None:
                         help="see that the variables of the one go with its new key")  # fmt: skip
     parser.add_argument("--stripped", type=Path, nargs=2, metavar=("FOLDER", "BEFORE"),
                         help="see that signatures compute the same")  # fmt: skip
+    parser.add_argument("--converted", type=Path, nargs=2, metavar=("FOLDER", "SOURCE"),
+                        help="see that it computes what is restored of its source")  # fmt: skip
     args = parser.parse_args()
+    if args.converted:
+        sys.exit("; ".join(unrestored(*args.converted)) or 0)
     if args.stripped:
         sys.exit("; ".join(apart(*args.stripped)) or 0)
     if args.renamed:

@@ -53,6 +53,8 @@ JOBS = (
     Job("strip T", "strip", "T", ("fastsm", "tensorflow"), sync=False),
     Job("strip T-large", "strip", "T-large", ("fastsm", "cp"), sync=False),
     Job("strip G", "strip", "G", ("fastsm", "upb"), repeat=3, sync=False),
+    Job("convert S", "convert", "C", ("fastsm", "tensorflow"), sync=False),
+    Job("convert L", "convert", "C-large", ("fastsm", "tensorflow"), sync=False),
     Job("parity S", "parity", "S", ("fastsm", "tensorflow")),
     Job("parity M", "parity", "M", ("fastsm", "tensorflow")),
     Job("parity T", "parity", "T", ("fastsm", "tensorflow")),
@@ -150,6 +152,15 @@ GOALS = (
     Goal("strip G: time of upb's parse of the same file", "wall_s", "strip G", "times", 1.5,
          ("upb", "strip G")),
     Goal("strip G: peak memory", "peak_bytes", "strip G", "alone", 200 * MB),
+    *(
+        goal
+        for size in "SL"
+        for goal in (
+            Goal(f"convert {size}: faster than TensorFlow's restore and save", "wall_s",
+                 f"convert {size}", "faster", 30, (TF, f"convert {size}")),
+            Goal(f"convert {size}: peak memory", "peak_bytes", f"convert {size}", "alone", 64 * MB),
+        )
+    ),
     *(
         Goal(f"parity {model}: time of TensorFlow alone", "wall_s", f"parity {model}", "times", 1.1,
              (TF, f"parity {model}"))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import files, reference
-from .adapters import adapter
+from .adapters import CONVERTED, adapter
 from .adapters.cp import COPY, original
 from .adapters.tensorflow import STRIPPED
 from .jobs import JOBS, RENAMED, Job
@@ -172,6 +172,8 @@ class Bench:
             self.check_rewritten(job)
         elif job.verb == "strip":
             self.check_stripped(job, tool)
+        elif job.verb == "convert":
+            self.check_made(job, tool, self.work / CONVERTED, "--converted")
         elif job.verb == "verify":
             if tool == "fastsm" and "0 errors" not in output:
                 raise Wrong("finds errors in a model that has none")
@@ -229,13 +231,17 @@ class Bench:
             raise Wrong("variables.index is another one in each run")
 
     def check_stripped(self, job: Job, tool: str) -> None:
-        """Every signature must compute in TensorFlow what it computed before, bit for bit;
-        of fastsm's the bytes must be the same in every run."""
+        """Every signature must compute in TensorFlow what it computed before, bit for bit."""
         found = self.work / STRIPPED if tool == "tensorflow" else self.work
+        self.check_made(job, tool, found, "--stripped")
+
+    def check_made(self, job: Job, tool: str, found: Path, how: str) -> None:
+        """A model must be what check_generated wants when it is told how it was made; of
+        fastsm's the bytes must be the same in every run."""
         true = self.scratch / f"{job.name}, {tool}"
         if not true.exists():
             module = "benchmarks.check_generated"
-            check = [sys.executable, "-m", module, "--stripped", str(found)]
+            check = [sys.executable, "-m", module, how, str(found)]
             spawn([*check, str(self.data / job.model)], self.scratch)
             shutil.copytree(found, true, copy_function=os.link)
         elif tool == "fastsm":

@@ -728,7 +728,12 @@ def _fingerprint(path: Path) -> tuple[Json, set[str]]:
 
 def reason(refusal: fastsm.FastsmError) -> str:
     """Why an edit was refused, whatever the names and numbers."""
-    text = refusal.problem.partition("\n")[0]
+    return nameless(refusal.problem)
+
+
+def nameless(problem: str) -> str:
+    """The first line of a problem, whatever its names and numbers."""
+    text = problem.partition("\n")[0]
     text = re.sub(r'"(?:[^"\\]|\\.)*"', '"..."', text)
     text = re.sub(r"\{[^}]*\}", "{...}", text)
     return re.sub(r"\d[\d,]*", "N", text)

@@ -26,8 +26,8 @@ from typing import Any
 
 import fastsm
 
-from .agree import REFUSALS, Disagreement, Json, as_json, corpus_checkpoints, reason
-from .oracle import Loader, Oracle, Restored, Survey
+from .agree import REFUSALS, Disagreement, Json, as_json, corpus_checkpoints, nameless
+from .oracle import Loader, Oracle, Restored, Survey, TensorFlowFailed
 from .sources import SOURCES, Source
 from .test_retag import contents
 
@@ -44,7 +44,7 @@ CASES: dict[str, Json] = {
     "linked": {"link": True},
 }
 
-#: Names in the C++ and Python API -> what a signature's method is called at the prompt.
+#: What TensorFlow calls the method "predict".
 METHOD = "tensorflow/serving/predict"
 
 
@@ -177,7 +177,8 @@ class Conversion:
             self._expect(not any(scratch.iterdir()), "refused, and yet something is left")
             other = self.source.refused and not re.search(self.source.refused, str(refusal))
             self._expect(not other, f"refused for another reason: {refusal}")
-            return {"verdict": f"refused: {reason(refusal)}"}
+            problem = refusal.problem.replace(str(self.folder), "SRC")
+            return {"verdict": f"refused: {nameless(problem)}"}
         self._expect(contents(self.folder) == self.before, "the source itself changed")
         self._expect(not self.source.refused, "converts what it cannot")
         verdict = self.judge(out, stripped="strip" in how)
@@ -246,8 +247,9 @@ class Conversion:
         if self.built is None:
             return
         (own,) = self._oracle.parse(self._own)["meta_graphs"]
-        if graph["signatures"] != own["signatures"]:
-            yield f"signatures {graph['signatures']}, TensorFlow's {own['signatures']}"
+        wanted = own["signatures"][self.signature]
+        if _with_known(described, wanted) != wanted:
+            yield f"signature {described}, TensorFlow's {wanted}"
         mine, theirs = _assets(path, graph), _assets(self._own, own)
         if (mine.items() - theirs.items()) if stripped else mine != theirs:
             yield f"assets {sorted(mine)}, TensorFlow's {sorted(theirs)}, or other content"
@@ -255,7 +257,12 @@ class Conversion:
     def _held_otherwise(self, path: Path, *, stripped: bool) -> Iterator[str]:
         """What variables hold once the model is loaded."""
         assert self.truth is not None
-        holds, held = self._oracle.variables(path, self.tags), self.truth.variables
+        held = self.truth.variables
+        try:
+            holds = self._oracle.variables(path, self.tags)
+        except TensorFlowFailed as e:
+            yield f"no variables: {str(e).partition(chr(10))[0]}"
+            return
         for name in sorted(holds.keys() | held.keys()):
             if name not in holds:
                 if not stripped:
@@ -267,7 +274,7 @@ class Conversion:
         """variables/ is the checkpoint, byte for byte, or its very files."""
         _, prefix = self.source.from_tensorflow
         folder = out / "variables"
-        names = {p.name.removeprefix("variables."): p for p in folder.iterdir()}
+        names = {p.name.removeprefix("variables."): p for p in folder.glob("*")}
         if not prefix:
             self._expect(not names, f"variables of a frozen graph: {sorted(names)}")
         elif not stripped:
@@ -297,6 +304,20 @@ def _assets(path: Path, graph: Json) -> dict[str, str]:
         data = file.read_bytes() if file.is_file() else b""
         found[tensor] = hashlib.sha256(data).hexdigest() if file.is_file() else "no file"
     return found
+
+
+def _with_known(described: Json, theirs: Json) -> Json:
+    """A signature with the shapes of another where it has none.
+
+    A graph has no shapes in it where `_output_shapes` is missing; TensorFlow infers them.
+    """
+    known = {**described, "inputs": {}, "outputs": {}}
+    for side in ("inputs", "outputs"):
+        for alias, info in described.get(side, {}).items():
+            if info["shape"] is None:
+                info = {**info, "shape": theirs[side].get(alias, {}).get("shape")}
+            known[side][alias] = info
+    return known
 
 
 def _apart(found: Any, truth: Mapping[str, Any]) -> str:

@@ -40,6 +40,13 @@ def first_tensor(model: str) -> tuple[str, str]:
     return f"{model}/model", "w00/.ATTRIBUTES/VARIABLE_VALUE"
 
 
+#: The signature that a converted checkpoint gets: alias and tensor of its input, and output.
+CONVERTED_INPUT, CONVERTED_OUTPUT = ("text", "text:0"), ("scores", "scores:0")
+
+#: Where in the work folder a converted model goes.
+CONVERTED = "converted"
+
+
 def crc_call(checksum: Callable[[bytes], int], verb: str) -> Call:
     """The checksum of so many MiB, ``crc 4``, over and over until that is 512 MiB."""
     import random

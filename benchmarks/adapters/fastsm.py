@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..jobs import RENAMED
-from . import Call, crc_call, first_tensor
+from . import CONVERTED, CONVERTED_INPUT, CONVERTED_OUTPUT, Call, crc_call, first_tensor
 
 FIRST = """
 import sys, fastsm
@@ -46,8 +46,13 @@ def command(verb: str, model: str, work: str, sync: bool) -> list[str]:
         "verify": ["verify", model],
         "dedupe": ["dedupe", work, "--in-place", *([] if sync else ["--no-sync"])],
         "parity": ["parity", model, work],
+        "convert": [
+            "convert", f"{model}/model.ckpt", "--out", f"{work}/{CONVERTED}",
+            "--input", "=".join(CONVERTED_INPUT), "--output", "=".join(CONVERTED_OUTPUT),
+            *([] if sync else ["--no-sync"]),
+        ],
         "strip": ["strip", work, "--in-place", *([] if sync else ["--no-sync"])],
-    }
+    }  # fmt: skip
     if verb == "first":
         return [sys.executable, "-c", FIRST, *first_tensor(model)]
     if verb == "subset":

@@ -128,6 +128,31 @@ def unlisted_asset(tf: TF) -> None:
 @source(
     PREFIX,
     inputs={"text": "text:0"},
+    outputs={"ids": "ids:0"},
+    feeds={"text": ["fox", "the", "nobody"]},
+)
+def old_table(tf: TF) -> None:
+    """A table of the first TF1: HashTable, whose handle is a ref to a string."""
+    v1 = tf.compat.v1
+    raw, path = v1.raw_ops, tf.constant(put("words.txt"), name="path")
+    table = raw.HashTable(key_dtype=tf.string, value_dtype=tf.int64, shared_name="words")
+    v1.add_to_collection(
+        v1.GraphKeys.TABLE_INITIALIZERS,
+        raw.InitializeTableFromTextFile(
+            table_handle=table, filename=path, key_index=-2, value_index=-1
+        ),
+    )
+    v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, path)
+    default = tf.constant(-1, tf.int64)
+    found = raw.LookupTableFind(table_handle=table, keys=_text(tf), default_value=default)
+    offset = v1.get_variable("offset", initializer=tf.constant(100, tf.int64))
+    tf.add(found, offset, name="ids")
+    save(tf)
+
+
+@source(
+    PREFIX,
+    inputs={"text": "text:0"},
     outputs={"count": "count:0"},
     feeds={"text": ["fox", "the", "nobody"]},
 )

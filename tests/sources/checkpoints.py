@@ -86,9 +86,7 @@ def dtypes(tf: TF) -> None:
     save(tf)
 
 
-@source(
-    PREFIX, inputs={"x": "x:0", "rate": "rate:0"}, outputs={"y": "y:0", "steps": "steps:0"}
-)
+@source(PREFIX, inputs={"x": "x:0", "rate": "rate:0"}, outputs={"steps": "steps:0"})
 def locals_too(tf: TF) -> None:
     """Local variables, which no checkpoint has: their initializers belong to the init op."""
     v1 = tf.compat.v1
@@ -106,17 +104,19 @@ def locals_too(tf: TF) -> None:
     save(tf)
 
 
-@source(PREFIX, **X_TO_Y)
+@source(PREFIX, **X_TO_Y, proposed=False)
 def trained(tf: TF) -> None:
     """A training graph: Adam and its slots, summaries, a queue, asserts, a step that counts."""
     v1 = tf.compat.v1
     y = line(tf)
     step = v1.train.get_or_create_global_step()
-    target = v1.train.limit_epochs(tf.constant([3.0, 5.0]), num_epochs=3)
+    label = v1.placeholder_with_default([3.0, 5.0], [2], name="label")
+    weight = v1.placeholder(tf.float32, [], name="weight")
+    target = v1.train.limit_epochs(label, num_epochs=3)
     queue = v1.FIFOQueue(4, [tf.float32], [[2]])
     v1.train.add_queue_runner(v1.train.QueueRunner(queue, [queue.enqueue([target])]))
     with tf.control_dependencies([v1.assert_non_negative(tf.shape(y), name="check")]):
-        loss = tf.reduce_mean((y - queue.dequeue()) ** 2, name="loss")
+        loss = tf.reduce_mean(weight * (y - queue.dequeue()) ** 2, name="loss")
     v1.summary.scalar("loss", loss)
     v1.summary.histogram("y", y)
     v1.summary.merge_all()
@@ -128,7 +128,7 @@ def trained(tf: TF) -> None:
         session.run([v1.global_variables_initializer(), v1.local_variables_initializer()])
         for _ in range(3):
             session.run(queue.enqueue([[3.0, 5.0]]))
-            session.run(train, {"x:0": [1.0, 2.0]})
+            session.run(train, {"x:0": [1.0, 2.0], weight: 0.5})
         saver.save(session, PREFIX, global_step=None, write_state=False)
 
 

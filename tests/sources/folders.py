@@ -79,6 +79,14 @@ def one_of_several(tf: TF) -> None:
     folder(tf)
 
 
+@source("größe/ein Modell 1.0", **X_TO_Y)
+def odd_path(tf: TF) -> None:
+    """Blanks, dots and letters that are no ASCII in folder and prefix."""
+    line(tf)
+    os.mkdir("größe")
+    save(tf, "größe/ein Modell 1.0")
+
+
 @source("run", **X_TO_Y, restored=("run/model.ckpt-4.meta", "run/model.ckpt-4"))
 def estimator(tf: TF) -> None:
     """The folder of a MonitoredTrainingSession: graph.pbtxt, events, model.ckpt-N."""

@@ -23,9 +23,7 @@ def _loops(tf: TF, *, use_resource: bool) -> None:
     save(tf)
 
 
-@source(
-    PREFIX, inputs={"x": "x:0"}, outputs={"y": "y:0", "choice": "choice/Merge:0"}
-)  # fmt: skip
+@source(PREFIX, inputs={"x": "x:0"}, outputs={"y": "y:0", "choice": "choice/Merge:0"})
 def old_loops(tf: TF) -> None:
     """Loops in loops and conds of TF1: Enter, Switch, and contexts in the collections."""
     tf.compat.v1.disable_control_flow_v2()
@@ -33,7 +31,10 @@ def old_loops(tf: TF) -> None:
 
 
 @source(
-    PREFIX, inputs={"x": "x:0"}, outputs={"y": "y:0", "choice": "choice:0"}, proposed=False
+    PREFIX,
+    inputs={"x": "x:0"},
+    outputs={"y": "y:0", "choice": "choice/Identity:0"},
+    proposed=False,
 )
 def loops(tf: TF) -> None:
     """The same as functions: While, If and a library."""
@@ -119,6 +120,38 @@ def pipeline(tf: TF) -> None:
     x = v1.data.make_initializable_iterator(data).get_next()
     w = v1.get_variable("w", initializer=tf.constant(0.37))
     tf.multiply(x, w, name="y")
+    save(tf)
+
+
+@source(
+    PREFIX,
+    inputs={"x": "x:0"},
+    outputs={"values": "top:0", "indices": "top:1", "last": "split:2"},
+    proposed=False,
+)
+def many_outputs(tf: TF) -> None:
+    """Nodes of several outputs, of which some are asked for."""
+    v1 = tf.compat.v1
+    x = v1.placeholder(tf.float32, [2, 6], name="x")
+    w = v1.get_variable("w", initializer=tf.constant([0.3, -2.0, 0.9, 1.1, 0.2, 4.0]))
+    tf.math.top_k(x * w, 2, name="top")
+    tf.split(x + w, 3, axis=1, name="split")
+    save(tf)
+
+
+@source(
+    PREFIX,
+    inputs={"values": "s/values:0", "indices": "s/indices:0", "shape": "s/shape:0"},
+    outputs={"product": "product:0"},
+    feeds={"values": [1.5, -2.0], "indices": [[0, 1], [1, 2]], "shape": [2, 3]},
+)
+def sparse(tf: TF) -> None:
+    """A sparse placeholder: three tensors, whose shape is unknown until it is fed."""
+    v1 = tf.compat.v1
+    s = v1.sparse_placeholder(tf.float32, name="s")
+    w = v1.get_variable("w", [3, 2], initializer=v1.random_normal_initializer(seed=3))
+    product = v1.sparse_tensor_dense_matmul(s, w)
+    tf.identity(product, name="product")
     save(tf)
 
 

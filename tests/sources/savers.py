@@ -63,7 +63,7 @@ def subset(tf: TF) -> None:
     save(tf, saver=v1.train.Saver(keep))
 
 
-@source(PREFIX, **X_TO_Y, proposed=False)
+@source(PREFIX, **X_TO_Y)
 def more_in_checkpoint(tf: TF) -> None:
     """A checkpoint of more than the graph for serving has, whose .meta is written beside it."""
     v1 = tf.compat.v1
@@ -102,7 +102,7 @@ def no_saver_def_parts(tf: TF) -> None:
     save(tf, write_meta_graph=False)
 
 
-@source(PREFIX, **X_TO_Y)
+@source(PREFIX, inputs={"x": "x:0"}, outputs={"z": "z:0"})
 def no_collection(tf: TF) -> None:
     """No saver and no collection of variables: only their nodes tell of them."""
     v1 = tf.compat.v1
@@ -134,6 +134,40 @@ def old_restore_ops(tf: TF) -> None:
     of_old.export_meta_graph(f"{PREFIX}.meta")
 
 
+@source(PREFIX, inputs={"x": "x:0"}, outputs={"y": "y:0"})
+def reshaped(tf: TF) -> None:
+    """A saver that reshapes, in sequence: the checkpoint has a variable in another shape."""
+    v1 = tf.compat.v1
+    x = v1.placeholder(tf.float32, [None, 3], name="x")
+    w = v1.get_variable("w", [3, 2], initializer=v1.random_normal_initializer(seed=3))
+    b = v1.get_variable("b", initializer=tf.constant([0.5, 2.1]), use_resource=False)
+    tf.add(tf.matmul(x, w), b, name="y")
+    saver = v1.train.Saver(reshape=True, restore_sequentially=True)
+    saver.export_meta_graph(f"{PREFIX}.meta")
+    with tf.Graph().as_default():
+        v1.get_variable("w", [6], initializer=v1.random_normal_initializer(seed=4))
+        v1.get_variable("b", initializer=tf.constant([[0.7], [2.9]]))
+        save(tf, write_meta_graph=False)
+
+
+@source(PREFIX, **X_TO_Y, options={"signature": "mine"})
+def described_before(tf: TF) -> None:
+    """A .meta that has tags and signatures already."""
+
+    def describe(meta: Any) -> None:
+        meta.meta_info_def.tags.extend(["train", "eval"])
+        for key in ("serving_default", "other"):
+            signature = meta.signature_def[key]
+            signature.method_name = "tensorflow/serving/predict"
+            signature.outputs["w"].name = "w/Read/ReadVariableOp:0"
+            signature.outputs["w"].dtype = tf.float32.as_datatype_enum
+            signature.outputs["w"].tensor_shape.SetInParent()
+
+    line(tf)
+    save(tf)
+    edited(tf, describe)
+
+
 @source(PREFIX, **X_TO_Y)
 def stripped_defaults(tf: TF) -> None:
     """A .meta written with strip_default_attrs."""
@@ -159,6 +193,7 @@ def no_producer(tf: TF) -> None:
         meta.graph_def.ClearField("versions")
         for node in meta.graph_def.node:
             node.attr.pop("_output_shapes", None)
+            node.op = "Variable" if node.op == "VariableV2" else node.op
 
     line(tf, use_resource=False)
     save(tf)
