@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .answers.explain import explain as explain
+    from .answers.explanation import Explanation as Explanation
     from .check.lint import lint as lint
     from .check.report import Finding as Finding
     from .check.report import Report as Report
@@ -76,6 +78,7 @@ _HOMES = {
     ),
     "rename_input": "verbs.signature_names", "rename_output": "verbs.signature_names",
     **dict.fromkeys(("edit", "Edit", "EditResult"), "verbs.transaction"),
+    "explain": "answers.explain", "Explanation": "answers.explanation",
     "verify": "check.verify", "lint": "check.lint",
     **dict.fromkeys(("Finding", "Report"), "check.report"),
     **dict.fromkeys(

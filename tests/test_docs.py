@@ -137,7 +137,7 @@ def test_docstrings(name: str, examples: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["open", "verify", "lint", "retag", "rename_input", "rename_output", "rename_asset",
+    ["open", "explain", "verify", "lint", "retag", "rename_input", "rename_output", "rename_asset",
      "replace_asset", "dedupe", "repair", "strip_training_graph", "export_weights", "undo", "run",
      "parity"],
 )
@@ -223,6 +223,8 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
         "show examples/ranker/1 --json --fingerprint",
         "show examples/ranker/1 --json --tags nope",
         "assets examples/tagger/1 --json",
+        "explain examples/ranker/1 --json --signature rank --check",
+        "explain examples/tagger/1 gpu --json",
         "verify examples/ranker/1 --json",
         "verify examples/tagger/1 --json --quick",
         "lint examples/ranker/1 --json --tf-version 2.3",

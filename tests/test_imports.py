@@ -95,6 +95,8 @@ def test_show_as_json_adds_a_writer_and_no_reader() -> None:
         ["variables", RANKER, "--json"],
         ["assets", TAGGER],
         ["assets", TAGGER, "--json"],
+        ["explain", TAGGER],
+        ["explain", RANKER, "serve", "--json", "--signature", "rank"],
         ["verify", RANKER],
         ["verify", TAGGER, "--quick", "--json", "--fail-on", "warning"],
         ["lint", RANKER],

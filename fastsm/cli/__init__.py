@@ -25,6 +25,7 @@ GROUPS = {
         "show": "what is in a model: meta graphs, tags, signatures, files",
         "variables": "the tensors of a model or a checkpoint, or the values of one",
         "assets": "the files that a model takes along: who reads them, what is missing",
+        "explain": "tags, signatures, assets and the Saver, explained by this model",
         "verify": "whether it is what was saved: checksums, and what must agree",
         "lint": "what will bite who loads, serves or moves it, and what mends it",
     },

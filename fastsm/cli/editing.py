@@ -196,7 +196,8 @@ def _lines(
 def _parity_lines(report: ParityReport, width: int) -> list[str]:
     """In which loaders the edited model was the same, and what of it was not compared."""
     from ..proof.report import LOADERS
-    from .parity import not_compared, wrapped
+    from .output import wrapped
+    from .parity import not_compared
 
     ran = [row.loaders for row in report.rows]
     loaders = [

@@ -1,4 +1,4 @@
-"""What verbs print with: JSON, and columns."""
+"""What verbs print with: JSON, and lines of a screen."""
 
 from __future__ import annotations
 
@@ -40,3 +40,23 @@ def to_json(value: Any, indent: str = "\n") -> str:
             return "[" + ", ".join(to_json(v) for v in value) + "]"
         return "[" + inner + ("," + inner).join(to_json(v, inner) for v in value) + indent + "]"
     raise TypeError(f"not plain: {type(value).__name__}")
+
+
+#: A screen is so wide, where names allow.
+WIDTH = 80
+
+
+def wrapped(text: str, first: str, rest: str) -> list[str]:
+    """A text in lines of a screen; ``first`` and ``rest`` stand before them. Words stay whole.
+
+    textwrap would import re.
+    """
+    lines = []
+    line, is_empty = first, True
+    for word in text.split(" "):
+        longer = line + word if is_empty else f"{line} {word}"
+        if len(longer) > WIDTH and not is_empty:
+            lines.append(line.rstrip())
+            longer = rest + word
+        line, is_empty = longer, not word and len(longer) == len(rest)
+    return [*lines, line.rstrip()]

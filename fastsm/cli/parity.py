@@ -11,6 +11,7 @@ from ..proof.report import CALLED, LOADERS, first, subject
 from ..text import count, counted, listed, printable, tag_set
 from .child import CHILD_OPTIONS, DEVICE_OPTION, child_keywords
 from .editing import parse_set
+from .output import WIDTH, wrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ OPTIONS: list[Option] = [
     *CHILD_OPTIONS,
 ]  # fmt: skip
 
-WIDTH = 80
 
 #: Of one row so many differences are printed; --json has them all.
 MAX_ALIKE = 8
@@ -299,13 +299,3 @@ def not_compared(report: ParityReport) -> list[tuple[str, str]]:
         (f"{listed(names)} in {where}" if where else listed(names), why)
         for (why, _, where), names in groups.items()
     ]
-
-
-def wrapped(text: str, first: str, rest: str) -> list[str]:
-    """A text in lines of a screen; ``first`` and ``rest`` stand before them."""
-    import textwrap
-
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False,
-        break_on_hyphens=False, drop_whitespace=True,
-    )  # fmt: skip

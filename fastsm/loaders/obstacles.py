@@ -38,12 +38,21 @@ class Obstacle(Record):
         words: What is wrong, in a sentence.
         said: Its error; of a message that tells of the process, too, the sentence that counts.
             None where there is none, or it is not known.
+        rule: The rule of verify that found it; None where none had to be asked.
     """
 
-    __slots__ = ("loader", "at", "words", "said")
+    __slots__ = ("loader", "at", "words", "said", "rule")
 
-    def __init__(self, loader: str, at: str, words: str, said: Said | None = None) -> None:
-        self.loader, self.at, self.words, self.said = loader, at, words, said
+    def __init__(
+        self,
+        loader: str,
+        at: str,
+        words: str,
+        said: Said | None = None,
+        *,
+        rule: str | None = None,
+    ) -> None:
+        self.loader, self.at, self.words, self.said, self.rule = loader, at, words, said, rule
 
 
 def obstacles(
@@ -161,5 +170,5 @@ def _version(model: SavedModel) -> Iterator[Obstacle]:
     """TensorFlow Serving is told a folder, and loads those below it that are numbers."""
     name = os.path.basename(os.path.abspath(model.folder))
     if not (name.isascii() and name.isdigit()):
-        words = f"it loads folders that are numbers, and {printable(name)} is none"
+        words = f"it loads folders whose name is a number, and {printable(name)} is none"
         yield Obstacle("serving", "load", words)

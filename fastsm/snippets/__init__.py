@@ -48,6 +48,14 @@ class Snippet(Record):
         self.file, self.text, self.needs, self.note = file, text, needs, note
 
 
+def python_v2(model: SavedModel, graph: MetaGraph, key: str) -> Snippet:
+    """How tf.saved_model.load calls a signature: the first of its `snippets`."""
+    from . import python
+    from .subject import Subject
+
+    return python.v2(Subject(model, graph, key))
+
+
 def snippets(model: SavedModel, graph: MetaGraph, key: str) -> list[Snippet]:
     """How each program calls a signature; see `KINDS`.
 

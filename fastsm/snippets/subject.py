@@ -11,7 +11,6 @@ from ..graph.structured import TensorSpec
 from ..graph.tensors import Tensor, Tensors
 from ..text import did_you_mean, printable, tag_set
 from ..views import loads_by_objects
-from . import texts
 from .values import Spec, Unfeedable, Value, parts, specs_of, value
 
 TYPE_CHECKING = False
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from ..graph.objects import ConcreteFunction, ObjectGraph
     from ..model import SavedModel
     from ..views import MetaGraph
+    from .texts import Text
 
 #: A name that every server takes in its URLs and folders.
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
@@ -51,7 +51,7 @@ class Subject:
         called = os.path.basename(above) if self.version is not None else own
         plain = "".join(c if c in _PLAIN else "_" for c in called).strip(".")
         self.name = plain if plain.strip("_") else "model"
-        self._texts: dict[str, texts.Text] = {}
+        self._texts: dict[str, Text] = {}
 
     @property
     def by_objects(self) -> bool:
@@ -126,9 +126,11 @@ class Subject:
             for spec in specs
         ]
 
-    def _text(self, spec: Spec) -> texts.Text:
+    def _text(self, spec: Spec) -> Text:
         if spec.tensor not in self._texts:
-            self._texts[spec.tensor] = texts.text_of(self.graph, spec.tensor)
+            from .texts import text_of  # who has no strings to make does not read the graph
+
+            self._texts[spec.tensor] = text_of(self.graph, spec.tensor)
         return self._texts[spec.tensor]
 
     def _arguments(self) -> list[Spec]:
