@@ -12,6 +12,16 @@ TOOLS = Path(__file__).resolve().parents[1] / "tools"
 
 
 @pytest.mark.tensorflow
+def test_the_ops_of_this_release_are_known() -> None:
+    """The table of ops by release comes from wheels; of one it can be asked."""
+    tool = str(TOOLS / "gen_op_releases.py")
+    run = subprocess.run(
+        [sys.executable, tool, "--installed"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(
     "tool", ["gen_schema.py", "gen_op_outputs.py", "gen_op_types.py", "gen_op_facts.py"]
 )

@@ -13,6 +13,7 @@ from fastsm.check.lint_files import MAX_SIZE, NEAR
 from fastsm.check.report import Finding
 from fastsm.check.rules import OF_LINT, RULES
 from fastsm.cli import main
+from fastsm.edits import signature_def
 from fastsm.errors import UsageError
 
 from .conftest import CorpusEntry, ModelFactory
@@ -32,6 +33,7 @@ from .graphs import (
 )  # fmt: skip
 from .models import MODELS
 from .oracle import ROOT
+from .test_signatures import by_hand
 from .wire import delimited, entry, integer
 
 TAGGER = ROOT / "examples" / "tagger" / "1"
@@ -210,21 +212,16 @@ def test_a_shape_that_is_left_out_is_no_scalar(folder: Path) -> None:
 
 
 def test_descriptions_that_disagree(model_copy: ModelFactory) -> None:
-    """An input that sessions call otherwise than tf.saved_model.load does."""
-    from fastsm.edits import signature_def
-
-    from .test_signatures import by_hand
-
+    """What sessions call two is another function than tf.saved_model.load finds."""
     path = model_copy("two_signatures")
-    assert not [f for f in fastsm.lint(path).findings if f.id == "signature-disagrees"]
-    key = "two"
-    by_hand(path, lambda r, g: signature_def.copy(r, g, "serving_default", "aside"))
-    data = (path / "saved_model.pb").read_bytes()
-    assert data and key
-    by_hand(path, lambda r, g: signature_def.remove(r, g, {key}))
-    by_hand(path, lambda r, g: signature_def.rename(r, g, "aside", key))
-    found = [f for f in fastsm.lint(path).findings if f.id == "signature-disagrees"]
-    assert {f.key for f in found} == {key}
+    rule = {"only": ["signature-disagrees"]}
+    assert fastsm.lint(path, **rule).findings == []
+    by_hand(path, lambda r, g: signature_def.remove(r, g, {"two"}))
+    by_hand(path, lambda r, g: signature_def.copy(r, g, "serving_default", "two"))
+    found = fastsm.lint(path, **rule).findings
+    assert [f.message.partition(":")[0] for f in found] == ["inputs", "outputs"]
+    assert "scale is in the object graph alone" in found[0].message
+    assert "out is in the object graph alone" in found[1].message
 
 
 # -- what loading runs --
@@ -367,11 +364,23 @@ def placed(device: str) -> bytes:
     ],
 )  # fmt: skip
 def test_devices(folder: Path, device: str, is_found: bool) -> None:
-    made = graph(functions=(function("f", placed(device)),))
-    assert [f.id for f in lint(folder, made)] == ["device-pinned"] * is_found
+    assert [f.id for f in lint(folder, graph(placed(device)))] == ["device-pinned"] * is_found
     if is_found:
         fastsm.clear_devices(folder, in_place=True, sync=False)
         assert fastsm.lint(folder).findings == []
+
+
+@pytest.mark.parametrize(
+    ("device", "is_found"), [("/device:GPU:0", False), ("/job:ps/task:3/device:CPU:0", True)]
+)
+def test_devices_in_functions(folder: Path, device: str, is_found: bool) -> None:
+    """Calls place softly, but not in another process."""
+    body = function("f", placed(device))
+    call = node("c", "PartitionedCall", f=function_named("f"))
+    fields = signature("serving_default", {}, {"y": tensor("c:0", FLOAT, -1)})
+    found = lint(folder, graph(call, functions=(body,), fields=fields))
+    assert [f.id for f in found] == ["device-pinned"] * is_found
+    assert lint(folder, graph(functions=(body,))) == []  # which nothing calls
 
 
 def constant(name: str, value: str) -> bytes:
@@ -518,6 +527,7 @@ FOUND = {
     "duplicate_tags": {"tag-set-twice"},
     "extra_tags": {"no-serve-tag"},
     "letter_tags": {"tag-letters"},
+    "no_init_op": {"table-uninitialized"},
     "no_saver": {"variable-uninitialized"},
     "no_signatures": {"no-signature"},
     "no_tags": {"no-serve-tag"},

@@ -2,6 +2,8 @@
 
     python tools/gen_op_releases.py --cache DIR           write fastsm/graph/op_releases.py
     python tools/gen_op_releases.py --cache DIR --check   exit 1 if it would change
+    python tools/gen_op_releases.py --installed           exit 1 if the installed TensorFlow has
+                                                          other ops than are written of it
 
 What a release registers is asked for once and kept in DIR (half a megabyte each); for that its
 wheel for CPUs is downloaded by pip, one at a time, and its library is loaded in a process of
@@ -19,7 +21,8 @@ import textwrap
 import zipfile
 from pathlib import Path
 
-OUT = Path(__file__).resolve().parent.parent / "fastsm" / "graph" / "op_releases.py"
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "fastsm" / "graph" / "op_releases.py"
 
 #: Each minor release: (version of the wheel, the Python that it is for).
 RELEASES = {
@@ -34,6 +37,10 @@ RELEASES = {
 #: The last release whose library registers the ops of TensorFlow's own tests: all that end
 #: with it are such.
 WITH_TESTS = "2.11"
+
+#: The first release whose library has the text "Unknown attributes will be ignored".
+#: Source: tensorflow/core/framework/node_def_util.cc ValidateNodeDef.
+IGNORING = "2.5"
 
 #: Where there is no such wheel.
 INSTEAD = {"1.13": "1.13.1", "2.16": "2.16.1"}
@@ -114,11 +121,16 @@ def dump(release: str, cache: Path) -> None:
 
 
 def read(release: str, cache: Path) -> dict[str, set[str]]:
+    """Op -> its attributes, as they were kept."""
+    return attributes((cache / f"{release}.ops").read_bytes())
+
+
+def attributes(op_list: bytes) -> dict[str, set[str]]:
     """Op -> its attributes. Left out are those of TPU embeddings, which serve nowhere else, and
     ops that a graph has while it runs, where a machine is fast by them."""
     from tensorflow.core.framework import op_def_pb2
 
-    found = op_def_pb2.OpList.FromString((cache / f"{release}.ops").read_bytes()).op
+    found = op_def_pb2.OpList.FromString(op_list).op
     return {
         op.name: set() if "TPUEmbedding" in op.name else {attr.name for attr in op.attr}
         for op in found
@@ -161,17 +173,17 @@ def lines(cache: Path) -> str:
     since.pop(0)
     attrs = [{f"{op}.{attr}" for op, names in ops.items() for attr in names} for ops in found]
     attrs_since, attrs_until = spans(attrs)
+    # Those that went later do no harm: nodes may have any attribute then.
+    gone = {op for ops in until.values() for op in ops}
+    for i, names in attrs_until.items():
+        left = {name.partition(".")[0] for name in names} - gone
+        assert not left or i >= list(RELEASES).index(IGNORING), left
     attrs_since.pop(0)
-    new, gone = ({n: i for i, names in rows.items() for n in names} for rows in (since, until))
-
-    def changed(rows: dict[int, list[str]], with_op: dict[str, int]) -> dict[int, list[str]]:
-        """Those attributes that did not come, or go, with their op."""
-        left = {
-            i: [name for name in names if with_op.get(name.partition(".")[0]) != i]
-            for i, names in rows.items()
-        }
-        return {i: names for i, names in left.items() if names}
-
+    new = {op: i for i, ops in since.items() for op in ops}
+    later = {
+        i: [name for name in names if new.get(name.partition(".")[0]) != i]
+        for i, names in attrs_since.items()
+    }
     pairs = ", ".join(f'"{r}":\0{v}' for r, v in zip(RELEASES, versions, strict=True))
     wrapped = textwrap.fill(pairs, 96, initial_indent="    ", subsequent_indent="    ")
     return "".join([
@@ -182,16 +194,48 @@ def lines(cache: Path) -> str:
               since),
         table("UNTIL", "Release -> the ops that are in it and in none that is newer.", until),
         table("ATTRS_SINCE", "The same of attributes that came to an op, as ``Op.attr``.",
-              changed(attrs_since, new)),
-        table("ATTRS_UNTIL", "And of those that left one.", changed(attrs_until, gone)),
+              {i: names for i, names in later.items() if names}),
+        f"\n#: From this release on loaders ignore an attribute that the op does not have.\n"
+        f'IGNORING = "{IGNORING}"\n',
     ])  # fmt: skip
+
+
+def installed() -> int:
+    """Print and count what the installed TensorFlow has otherwise than is written of it."""
+    import tensorflow as tf
+    from gen_op_facts import GPU_ALONE
+    from tensorflow.python.client import pywrap_tf_session
+    from tensorflow.python.framework import versions
+
+    sys.path.insert(0, str(ROOT))
+    from fastsm.check.releases import Releases
+
+    releases = Releases(tf.__version__)
+    buffer = pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList())
+    here = attributes(buffer)
+    for op in GPU_ALONE:
+        here.pop(op, None)
+    wrong = [] if releases.graph_def_version == versions.GRAPH_DEF_VERSION else ["version"]
+    for op, attrs in here.items():
+        if not releases.is_known(op) or releases.lacks(op):
+            wrong.append(op)
+        wrong += [f"{op}.{attr}" for attr in attrs & releases.later(op).keys()]
+    gone = releases.ops() - here.keys()
+    wrong += sorted(op for op in gone if not op.startswith("_Mkl"))
+    print(*wrong)
+    return len(wrong)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--cache", metavar="DIR", type=Path, required=True)
+    parser.add_argument("--cache", metavar="DIR", type=Path)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--installed", action="store_true")
     args = parser.parse_args()
+    if args.installed:
+        return bool(installed())
+    if args.cache is None:
+        parser.error("--cache says where to keep what the wheels have")
     args.cache.mkdir(parents=True, exist_ok=True)
     for release in RELEASES:
         if not (args.cache / f"{release}.ops").exists():

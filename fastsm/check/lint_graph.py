@@ -16,7 +16,7 @@ from ..graph.nodes import fed_tensor, node_of
 from ..graph.paths import OPENERS
 from ..graph.reach import init_barriers, restore_barrier
 from ..graph.training import APPLIES, SCOPES, Training
-from ..source import merged
+from ..source import last, merged
 from ..text import count, counted, listed, printable
 from ..views import RESERVED, loads_by_objects, tensors_of
 from .providers import provider
@@ -49,6 +49,9 @@ _PATH_AT = {
     b"InitializeTableFromTextFile": 1, b"InitializeTableFromTextFileV2": 1,
     b"InitializeTRTResource": 1,
 }  # fmt: skip
+
+#: NodeDef.device.
+_DEVICE = 4
 
 #: A constant of more bytes is no path.
 _MAX_CONST = 1 << 16
@@ -123,7 +126,7 @@ class _Graph:
 
     def _loading_rows(self) -> list[int]:
         barriers = []
-        for find in (init_barriers, _restore_barriers):
+        for find in (_init_barriers, _restore_barriers):
             try:
                 barriers += find(self.graph, self.edges)
             except FormatError:
@@ -175,8 +178,8 @@ class _Graph:
             self._add("op-custom", f"{ops}: {registers}", key=names[0], seen=len(names))
 
     def check_attributes(self, releases: Releases) -> None:
-        """An attribute that an op does not have is refused, also with the value that it would
-        have without it."""
+        """Old releases refuse an attribute that an op does not have, also with the value that
+        it would have without it."""
         for op in sorted(self.edges.nodes.index.names()):
             name = op.decode("utf-8", "replace")
             lacking = releases.lacking_attrs(name)
@@ -212,17 +215,36 @@ class _Graph:
     # -- where it runs --
 
     def check_devices(self) -> None:
-        foreign = {d: n for d, n in devices(self.graph).items() if _is_foreign(d)}
-        if foreign:
-            names = sorted(foreign, key=lambda d: (-foreign[d], d))
-            shown = listed((f"{printable(d)} ({count(foreign[d])})" for d in names), 3)
-            n = sum(foreign.values())
+        """Of functions another job's or task's alone: their calls place softly else."""
+        placed = devices(self.graph)
+        remote = {device for device in placed if _is_remote(device)}
+        foreign = {device for device in placed if _is_foreign(device)}
+        found = self._placed(foreign, 0) if foreign else {}
+        for owner in range(1, self.edges.n_functions + 1) if remote else ():
+            if self.called.functions[owner - 1] or self.loading.functions[owner - 1]:
+                for device, n in self._placed(remote, owner).items():
+                    found[device] = found.get(device, 0) + n
+        if found:
+            names = sorted(found, key=lambda d: (-found[d], d))
+            shown = listed((f"{printable(d)} ({count(found[d])})" for d in names), 3)
+            softly = "" if remote.intersection(found) else ", unless they place softly"
+            n = sum(found.values())
             self._add(
                 "device-pinned",
-                f"{counted(n, 'node')} placed on {shown}: a session that has no such device, and "
-                "is not told to place softly, fails",
+                f"{counted(n, 'node')} placed on {shown}: sessions without that fail{softly}",
                 seen=n,
             )  # fmt: skip
+
+    def _placed(self, devices: Collection[str], owner: int) -> dict[str, int]:
+        """How many nodes of an owner are placed on each of these."""
+        found: dict[str, int] = {}
+        names = [device.encode("utf-8", "surrogateescape") for device in devices]
+        for node in self.edges.nodes.mentioning(names, owner):
+            f = last(node.fields, _DEVICE)
+            device = self.graph.reader.text(f, node.place) if f else ""
+            if device in devices:
+                found[device] = found.get(device, 0) + 1
+        return found
 
     def check_python(self) -> None:
         for op in sorted(_PYTHON):
@@ -356,27 +378,34 @@ class _Graph:
         return owner
 
 
+def _init_barriers(graph: MetaGraph, edges: Edges) -> list[Barrier]:
+    # Without an init op tf.saved_model.load goes by collections, and no other loader does.
+    return [] if graph.init_op is None else init_barriers(graph, edges)
+
+
 def _restore_barriers(graph: MetaGraph, edges: Edges) -> list[Barrier]:
     barrier = restore_barrier(graph, edges)
     return [] if barrier is None else [barrier]
 
 
-#: Jobs, tasks and devices that every process has.
+#: What a process is called that runs alone.
+#: Source: tensorflow/core/util/device_name_utils.cc ParseFullName (2.21).
 _HERE = {"job": "localhost", "replica": "0", "task": "0"}
 
 
-def _is_foreign(device: str) -> bool:
-    """Whether a device is any other than the first CPU of the process itself.
+def _is_remote(device: str) -> bool:
+    """Whether a device is one of another process."""
+    parts = (part.partition(":") for part in device.split("/"))
+    return any(name in _HERE and at not in ("", "*", _HERE[name]) for name, _, at in parts)
 
-    Source: tensorflow/core/util/device_name_utils.cc ParseFullName (2.21).
-    """
+
+def _is_foreign(device: str) -> bool:
+    """Whether a device is any other than the first CPU of the process itself."""
+    if _is_remote(device):
+        return True
     for part in device.split("/"):
         name, _, rest = part.partition(":")
-        if name in _HERE:
-            if rest not in ("", "*", _HERE[name]):
-                return True
-        elif name:
-            kind, _, number = (rest if name == "device" else part).partition(":")
-            if kind.upper() not in ("CPU", "*", "") or number not in ("", "*", "0"):
-                return True
+        kind, _, number = (rest if name == "device" else part).partition(":")
+        if name and name not in _HERE:
+            return kind.upper() not in ("CPU", "*") or number not in ("", "*", "0")
     return False

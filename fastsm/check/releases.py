@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..errors import UsageError
 from ..graph import op_facts
-from ..graph.op_releases import ATTRS_SINCE, ATTRS_UNTIL, GRAPH_DEF_VERSIONS, SINCE, UNTIL
+from ..graph.op_releases import ATTRS_SINCE, GRAPH_DEF_VERSIONS, IGNORING, SINCE, UNTIL
 
 #: The releases that are known, oldest first.
 RELEASES = tuple(GRAPH_DEF_VERSIONS)
@@ -43,7 +43,7 @@ class Releases:
         for op in known:
             self._ops.setdefault(op, (0, len(RELEASES) - 1))
         self._attrs: dict[str, dict[str, tuple[int, int]]] = {}
-        for name, span in self._spans(ATTRS_SINCE, ATTRS_UNTIL).items():
+        for name, span in self._spans(ATTRS_SINCE, {}).items():
             op, _, attr = name.partition(".")
             self._attrs.setdefault(op, {})[attr] = span
 
@@ -78,10 +78,18 @@ class Releases:
         return self._words(self._ops.get(op))
 
     def lacking_attrs(self, op: str) -> dict[str, str]:
-        """The attributes of an op that the release does not have, and why, in words."""
+        """The attributes for which the release refuses an op, and why, in words."""
+        return {} if self._at >= RELEASES.index(IGNORING) else self.later(op)
+
+    def later(self, op: str) -> dict[str, str]:
+        """The attributes that came to an op after the release, and when, in words."""
         spans = self._attrs.get(op, {})
         found = {attr: self._words(span) for attr, span in spans.items()}
         return {attr: words for attr, words in found.items() if words}
+
+    def ops(self) -> set[str]:
+        """The ops that the release has."""
+        return {op for op, span in self._ops.items() if not self._words(span)}
 
     def _words(self, span: tuple[int, int] | None) -> str | None:
         if span is None or span[0] <= self._at <= span[1]:

@@ -228,7 +228,7 @@ RULES: dict[str, tuple[Severity, str, str | None]] = {
         " calls fail anywhere else.", None,
     ),
     "op-version": (
-        "error", "An op, or an attribute of one, that this version of TensorFlow does not have.",
+        "error", "An op, or an attribute of one, that this release of TensorFlow does not have.",
         None,
     ),
     "graph-version": (

@@ -716,18 +716,5 @@ ATTRS_SINCE: dict[str, str] = {
     """,
 }
 
-#: And of those that left one.
-ATTRS_UNTIL: dict[str, str] = {
-    "2.9": """
-        _XlaHostComputeMlir.tpu_core
-    """,
-    "2.11": """
-        CopyToMesh.source_layout
-    """,
-    "2.13": """
-        CopyToMesh.layout CopyToMeshGrad.reference_layout
-    """,
-    "2.16": """
-        CustomAggregator.initial_num_bins
-    """,
-}
+#: From this release on loaders ignore an attribute that the op does not have.
+IGNORING = "2.5"
