@@ -13,6 +13,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import DecodeError, Message
 
 from .errors import FormatError, UnsupportedError
+from .text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,13 +54,14 @@ def to_binary(text: bytes, path: str, message: str = "SavedModel") -> bytes:
     except UnicodeDecodeError as e:
         raise FormatError(path, "is not UTF-8 text", offset=e.start) from None
     except text_format.ParseError as e:
-        if "has no field named" in str(e):
+        words = printable(str(e), 400)  # it quotes the text
+        if "has no field named" in words:
             raise UnsupportedError(
-                path, f"has a field that fastsm does not know: {e}",
+                path, f"has a field that fastsm does not know: {words}",
                 hint="Text format cannot carry unknown fields; convert it with the TensorFlow "
                 "that wrote it, then edit the .pb.",
             ) from None  # fmt: skip
-        raise FormatError(path, f"is not a {message} in text format: {e}") from None
+        raise FormatError(path, f"is not a {message} in text format: {words}") from None
     except RecursionError:
         raise FormatError(path, "nests messages too deep") from None
     return model.SerializeToString(deterministic=True)

@@ -128,7 +128,7 @@ def test_a_new_one_for_slices(tmp_path: Path) -> None:
         info = delimited(1, "v"), *whole, *place
         return variable(f"{name}:0", "init", f"{name}:0") + delimited(4, *info)
 
-    nodes = [X, ref("v/a", 4, 3), ref("v/b", 4, 3), *sum_of("v/a", "v/b")]
+    nodes = [X, ref("v/a", 4, 3), ref("v/b", 4, 3), node("init", "NoOp"), *sum_of("v/a", "v/b")]
     fields = bytes_list("variables", part("v/a", 0), part("v/b", 3))
     graph, _ = new_saver(tmp_path, *nodes, fields=fields, tensors={"v": (FLOAT, (4, 6))})
     assert assigned(graph) == {"v/a": (b"v", b"4 6 0,4:0,3"), "v/b": (b"v", b"4 6 0,4:3,3")}
@@ -238,7 +238,7 @@ def test_local_variables_are_initialized(tmp_path: Path) -> None:
     nodes = [
         *LINE[:3], ref("count"), strings("zero", "0"),
         unary("count/Assign", "Assign", "count", "zero"), *sum_of("w/read", "count"),
-        *restoring("w"),
+        unary("w/Assign", "Assign", "w", "zero"), *restoring("w"),
     ]  # fmt: skip
     local = bytes_list("local_variables", variable("count:0", "count/Assign", "count:0"))
     prefix = put(tmp_path / "src", nodes, scalar("w"), fields=SAVER + collection("w") + local)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import fastsm
+from fastsm.errors import FastsmError
 from fastsm.pbtxt import to_binary, to_text
 
 from .conftest import ModelFactory
@@ -64,3 +65,15 @@ def test_nesting_is_bounded(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pbtxt").write_bytes(deep)
     with pytest.raises(fastsm.FormatError):
         fastsm.open(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["tags", "no_such_field"])
+def test_what_a_parser_quotes_is_safe_to_print(field: str) -> None:
+    text = b'meta_graphs { meta_info_def { %s: \x1b[31m "serve" } }' % field.encode()
+    with pytest.raises(FastsmError) as info:
+        to_binary(text, "saved_model.pbtxt")
+    assert "\x1b" not in str(info.value)
+    assert "1:" in str(info.value)  # line and column
+    with pytest.raises(FastsmError) as info:
+        to_binary(b"x" * 100_000, "saved_model.pbtxt")
+    assert len(str(info.value)) < 1000

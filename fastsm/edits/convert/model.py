@@ -19,6 +19,7 @@ from ...source import LEN
 from ...text import Record, counted, listed, printable, tag_set
 from ..draft import Done, Draft
 from ..new_signature import add_signature
+from ..resolved import check_resolved
 from ..tags import retag
 from .files import take_files
 from .flow import Flow
@@ -152,6 +153,10 @@ class Conversion:
             draft.plan.warnings += list(done.after.get("notes", ()))
         self._check_restored()
         self.assets = take_files(draft, draft.graphs[0], self._beside, request.assets)
+        if not request.strip:  # which has seen to that
+            keys = None if draft.bundle is None else draft.bundle.index.keys()
+            hint = "--strip (strip=True) leaves out what the outputs do not need."
+            check_resolved(draft, keys, "no loader takes such a graph", hint=hint)
         self._tell_devices()
         self.done = Done(
             "convert", request.arguments(proposal.inputs, proposal.outputs),

@@ -8,7 +8,6 @@ from ...errors import CoreError, FormatError
 from ...fingerprint import OBJECTS, PROGRAM, SIGNATURES
 from ...graph.edges import edges_of
 from ...graph.kept import Kept
-from ...graph.references import unresolved
 from ...graph.training import Training
 from ...plan import enclosing, same
 from ...source import LEN
@@ -17,6 +16,7 @@ from ..assets import names_of, unnamed_files
 from ..draft import Done
 from ..mend_assets import feed_once
 from ..meta_graphs import needed, remove_meta_graph
+from ..resolved import check_resolved
 from ..unify import unify
 from . import signatures
 from .counts import Counts, variable_keys
@@ -44,6 +44,9 @@ _MEND = (
     "fastsm verify tells all that is wrong with the model. A signature that needs what is not "
     "there can go: --drop-signature KEY (drop_signatures=)."
 )
+
+#: Of a model that is not there yet.
+_DAMAGED = "The graph is damaged in what its outputs need."
 
 #: So many functions are named in a line.
 _MOST = 3
@@ -232,22 +235,12 @@ class _Strip:
 
         Raises FormatError where one leads nowhere.
         """
-        draft = self.draft
-        tracked = draft.tracked.source if draft.tracked is not None else None
-        found = unresolved(
-            draft.graphs,
-            tracked.read(0, tracked.size) if tracked is not None else None,
-            None if draft.bundle is None else self._stay.intersection(draft.bundle.index.keys()),
-            self._among,
+        bundle = self.draft.bundle
+        keys = None if bundle is None else self._stay.intersection(bundle.index.keys())
+        hint = _DAMAGED if self.draft.plan.new else _MEND
+        check_resolved(
+            self.draft, keys, "it is no model to strip", hint=hint, among=self._among
         )
-        first = next(iter(found), None)
-        if first is not None:
-            raise FormatError(
-                draft.path,
-                f"{first.problem} ({first.rule}): it is no model to strip",
-                place=first.place,
-                hint=_MEND,
-            )
 
     def _remove_files(self, named: set[str]) -> None:
         draft = self.draft
