@@ -24,8 +24,9 @@ import pytest
 import fastsm
 from fastsm.cli import ALIASES, COMMON, VERBS, _module, _parse
 
+from . import handed_over
 from .conftest import HAS_TENSORFLOW
-from .oracle import ROOT
+from .oracle import ENVIRONMENT, ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -34,8 +35,10 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 
 @pytest.fixture
 def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder that holds a copy of the examples, as a checkout does."""
+    """A current folder that holds a copy of the examples, as a checkout does, and what pages
+    convert."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    handed_over.put(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -114,6 +117,45 @@ def test_python_of_the_pages(page: Path, examples: Path) -> None:
             check_doctest(parser.get_doctest(code, {}, page.name, str(page), line))
 
 
+QUESTIONS = sorted((ROOT / "docs" / "questions").glob("*.md"))
+
+
+@pytest.mark.tensorflow
+def test_python_of_the_questions_runs(examples: Path) -> None:
+    """All of it in one process, for TensorFlow starts slowly."""
+    (examples / "export").mkdir()
+    for page in QUESTIONS:
+        for line, code in blocks(page, "python"):
+            (examples / f"{page.stem}_{line}.py").write_text(code)
+    run = (
+        "import pathlib, runpy\n"
+        "for path in sorted(pathlib.Path('.').glob('*.py')):\n    runpy.run_path(str(path))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", run], env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_list_of_questions_has_every_page() -> None:
+    listed = re.findall(
+        r"^- \[(.+)\]\(questions/(.+)\.md\)$", (ROOT / "docs" / "questions.md").read_text(), re.M
+    )
+    titles = {p.stem: p.read_text().partition("\n")[0].removeprefix("# ") for p in QUESTIONS}
+    assert {stem: title for title, stem in listed} == titles
+    assert len(listed) == len(titles)
+
+
+@pytest.mark.parametrize("page", QUESTIONS, ids=called)
+def test_a_question_is_answered_at_once(page: Path) -> None:
+    """Below its title stand some lines, and no more of them than one looks at."""
+    title, answer, *_ = page.read_text().split("\n\n")
+    assert title.startswith("# ") and answer[0].isalnum() or answer[0] == "`"
+    assert answer.count("\n") <= 3
+    assert page.read_text().count("\n") <= 90
+
+
 def modules() -> Iterator[str]:
     for found in pkgutil.walk_packages(fastsm.__path__, "fastsm."):
         if found.name not in ("fastsm.__main__", "fastsm._core", "fastsm.proof.child.__main__"):
@@ -156,11 +198,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def shell_lines(page: Path) -> Iterator[str]:
     """The lines of a page's shell that call fastsm."""
-    for language in ("sh", "console"):
+    for language, prompt in (("sh", ""), ("console", "$ ")):
         for _, block in blocks(page, language):
             for line in block.replace("\\\n", " ").splitlines():
-                if (command := line.removeprefix("$ ")).startswith("fastsm "):
-                    yield command
+                if line.startswith(f"{prompt}fastsm "):
+                    yield line.removeprefix(prompt)
 
 
 @pytest.mark.parametrize("page", pages_with("sh", "console"), ids=called)
@@ -270,6 +312,7 @@ def rewrite() -> None:
     for page in PAGES:
         with tempfile.TemporaryDirectory() as scratch:
             shutil.copytree(ROOT / "examples", Path(scratch) / "examples")
+            handed_over.put(Path(scratch))
             text = page.read_text()
             true = with_true_screens(text, session(Path(scratch)))
             if true != text:
