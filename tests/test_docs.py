@@ -151,7 +151,7 @@ def test_the_list_of_questions_has_every_page() -> None:
 def test_a_question_is_answered_at_once(page: Path) -> None:
     """Below its title stand some lines, and no more of them than one looks at."""
     title, answer, *_ = page.read_text().split("\n\n")
-    assert title.startswith("# ") and answer[0].isalnum() or answer[0] == "`"
+    assert title.startswith("# ") and (answer[0].isalnum() or answer[0] == "`")
     assert answer.count("\n") <= 3
     assert page.read_text().count("\n") <= 90
 
