@@ -1,10 +1,12 @@
-"""Writes the two example models beside this file, ``ranker/1`` and ``tagger/1``.
+"""Writes the examples beside this file: two models, and the checkpoint of a third.
 
-    python examples/make_ranker.py [OUT]
+    python examples/make_ranker.py [OUT] [NAME...]
 
-Needs TensorFlow 2.21 with Keras 3. The seed fixes what the models compute and all bytes of
-the tagger. Those of the ranker differ from run to run: Keras lists the variables of a
-function in the order of their addresses, and ``fingerprint.pb`` has a random uuid.
+``ranker/1`` and ``tagger/1`` are SavedModels, ``checkpoint/`` is what a tf.train.Saver leaves
+of training the tagger. Needs TensorFlow 2.21 with Keras 3. The seed fixes what they compute and
+all bytes of the tagger and the checkpoint. Those of the ranker differ from run to run: Keras
+lists the variables of a function in the order of their addresses, and ``fingerprint.pb`` has a
+random uuid.
 """
 from __future__ import annotations
 
@@ -20,9 +22,12 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import keras
 import tensorflow as tf
 
+v1 = tf.compat.v1
+
 SEED = 7
 N_ITEMS, N_FEATURES, WIDTH = 100, 4, 8
 WORDS = "the a of to in is it you that he was for on are with as his they be at".split()  # noqa: SIM905
+VOCABULARY = "vocabulary.txt"
 
 
 def make_ranker(out: str) -> None:
@@ -62,29 +67,10 @@ def make_ranker(out: str) -> None:
 
 def make_tagger(out: str) -> None:
     """TF1: two classes for each word. {train} has the optimizer, {serve} has not."""
-    v1 = tf.compat.v1
-    vocabulary = Path("vocabulary.txt")
-    vocabulary.write_text("".join(f"{word}\n" for word in WORDS))
     builder = v1.saved_model.Builder(out)
     for tag in ("train", "serve"):
         with tf.Graph().as_default(), v1.Session() as session:
-            v1.set_random_seed(SEED)
-            words = v1.placeholder(tf.string, [None], name="words")
-            table = tf.lookup.StaticHashTable(
-                tf.lookup.TextFileInitializer(
-                    str(vocabulary),
-                    tf.string,
-                    tf.lookup.TextFileIndex.WHOLE_LINE,
-                    tf.int64,
-                    tf.lookup.TextFileIndex.LINE_NUMBER,
-                ),
-                default_value=len(WORDS),
-            )
-            normal = v1.random_normal_initializer(seed=SEED)
-            vectors = v1.get_variable("vectors", [len(WORDS) + 1, 8], initializer=normal)
-            kernel = v1.get_variable("kernel", [8, 2], initializer=normal)
-            logits = tf.gather(vectors, table.lookup(words)) @ kernel
-            tags = tf.argmax(logits, axis=-1, name="tags")
+            words, tags, logits = tagger()
             signatures = {
                 "serving_default": v1.saved_model.predict_signature_def(
                     {"words": words}, {"tags": tags, "logits": logits}
@@ -98,14 +84,60 @@ def make_tagger(out: str) -> None:
             if tag == "serve":
                 builder.add_meta_graph([tag], signatures, **options)
                 continue
-            labels = v1.placeholder(tf.int64, [None], name="labels")
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses, name="loss")
-            train = v1.train.MomentumOptimizer(0.1, 0.9).minimize(loss, name="train")
-            session.run([v1.global_variables_initializer(), v1.tables_initializer()])
-            session.run(train, {words: WORDS, labels: [len(word) % 2 for word in WORDS]})
+            train(session, words, logits)
             builder.add_meta_graph_and_variables(session, [tag], signatures, **options)
     builder.save()
+
+
+def make_checkpoint(out: str) -> None:
+    """TF1: the tagger as its training leaves it: variables, the graph in a .meta, a file that
+    names the newest; and the vocabulary, which the graph names by its path."""
+    os.makedirs(out)
+    with tf.Graph().as_default(), v1.Session() as session:
+        words, _, logits = tagger()
+        train(session, words, logits)
+        v1.train.Saver().save(session, f"{out}/tagger", global_step=1)
+    shutil.copy(VOCABULARY, out)
+
+
+def tagger() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The graph of the tagger: its words, the class of each, and how clear that is."""
+    Path(VOCABULARY).write_text("".join(f"{word}\n" for word in WORDS))
+    v1.set_random_seed(SEED)
+    words = v1.placeholder(tf.string, [None], name="words")
+    table = tf.lookup.StaticHashTable(
+        tf.lookup.TextFileInitializer(
+            VOCABULARY,
+            tf.string,
+            tf.lookup.TextFileIndex.WHOLE_LINE,
+            tf.int64,
+            tf.lookup.TextFileIndex.LINE_NUMBER,
+        ),
+        default_value=len(WORDS),
+    )
+    normal = v1.random_normal_initializer(seed=SEED)
+    vectors = v1.get_variable("vectors", [len(WORDS) + 1, 8], initializer=normal)
+    kernel = v1.get_variable("kernel", [8, 2], initializer=normal)
+    logits = tf.gather(vectors, table.lookup(words)) @ kernel
+    return words, tf.argmax(logits, axis=-1, name="tags"), logits
+
+
+def train(session: v1.Session, words: tf.Tensor, logits: tf.Tensor) -> None:
+    """One step: whether a word has an odd number of letters."""
+    labels = v1.placeholder(tf.int64, [None], name="labels")
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    loss = tf.reduce_mean(losses, name="loss")
+    step = v1.train.MomentumOptimizer(0.1, 0.9).minimize(loss, name="train")
+    session.run([v1.global_variables_initializer(), v1.tables_initializer()])
+    session.run(step, {words: WORDS, labels: [len(word) % 2 for word in WORDS]})
+
+
+#: What makes each example, and the folder that is made.
+EXAMPLES = {
+    "ranker": (make_ranker, "ranker/1"),
+    "tagger": (make_tagger, "tagger/1"),
+    "checkpoint": (make_checkpoint, "checkpoint"),
+}
 
 
 def main() -> None:
@@ -114,9 +146,9 @@ def main() -> None:
     # and by relative names, that path says nothing about the machine.
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
-        make_ranker("ranker/1")
-        make_tagger("tagger/1")
-        for name in ("ranker", "tagger"):
+        for name in sys.argv[2:] or EXAMPLES:
+            make, folder = EXAMPLES[name]
+            make(folder)
             shutil.rmtree(out / name, ignore_errors=True)
             shutil.copytree(name, out / name)
         os.chdir(out)
