@@ -204,7 +204,9 @@ class Trial:
         return f"{type}: {line}"[:100] if type else line[:100]
 
     def _without_path(self, text: str) -> str:
-        return text.replace(self.path, "PATH").replace(os.path.basename(self.path), "MODEL")
+        name = os.path.basename(self.path)
+        text = text.replace(self.path, "PATH")
+        return text if name.isdigit() else text.replace(name, "MODEL")
 
     # -- TensorFlow Serving ------------------------------------------------------------
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 import ast
 import json
 import shlex
+from typing import Any
 
 import pytest
 
 import fastsm
 from fastsm.snippets import KINDS, Snippet, quoting, snippets
+from fastsm.snippets.texts import WORD, Text
+from fastsm.snippets.values import Spec, Unfeedable, parts, value
 from fastsm.text import python_str
 
 from .conftest import ModelFactory
@@ -100,3 +103,65 @@ def test_a_hidden_meta_graph_is_called_by_nothing(model: ModelFactory) -> None:
     hidden = next(g for i, g in enumerate(found.meta_graphs) if g.tag_set in sets[:i])
     for snippet in snippets(found, hidden, next(iter(hidden.signatures))):
         assert not snippet.text and "comes first" in (snippet.note or "")
+
+
+# -- values ------------------------------------------------------------------------------
+
+
+def word(spec: Spec) -> Text:
+    return WORD
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Spec("x", "x:0", "float32", (1 << 40,)),
+        Spec("x", "x:0", "float32", (1,) * 300),
+        Spec("x", "x:0", "int64", (1 << 40,), "row_splits"),
+        Spec("x", "x:0", "int64", (1 << 20,), "dense_shape"),
+        Spec("x", "x:0", "resource", ()),
+        Spec("x", "x:0", "variant", (None,)),
+        Spec("x", "x:0", "dtype 77", ()),
+    ],
+)
+def test_what_nobody_feeds_has_no_value(spec: Spec) -> None:
+    with pytest.raises(Unfeedable, match='the input "x"'):
+        value(spec, word)
+
+
+@pytest.mark.parametrize(
+    "spec, shape, elements",
+    [
+        (Spec("x", "", "float32", (None, 3)), (1, 3), [0.1, 0.2, 0.3]),
+        (Spec("x", "", "float32_ref", None), (1,), [0.1]),
+        (Spec("x", "", "float32", (None, 28, 28)), (1, 28, 28), [0.5]),
+        (Spec("x", "", "float32", (None, None, None, 3)), (1, 64, 64, 3), [0.5]),
+        (Spec("x", "", "float32", (0, 3)), (0, 3), []),
+        (Spec("x", "", "int32", ()), (), [1]),
+        (Spec("x", "", "int32", (None,)), (1,), [0]),
+        (Spec("x", "", "bool", (2,)), (2,), [False, False]),
+        (Spec("x", "", "complex64", ()), (), [0.1 + 0.1j]),
+        (Spec("x", "", "string", (None, 2)), (1, 2), [b"text", b"text"]),
+        (Spec("x", "", "int64", (None,), "row_splits"), (2,), [0, 1]),
+        (Spec("x", "", "int64", (4,), "row_splits"), (4,), [0, 1, 1, 1]),
+        (Spec("x", "", "int64", (None, None), "indices"), (1, 2), [0, 0]),
+        (Spec("x", "", "int64", (None,), "indices"), (1,), [0]),
+        (Spec("x", "", "int64", (None,), "dense_shape", (None, 7)), (2,), [1, 7]),
+        (Spec("x", "", "int64", (3,), "dense_shape"), (3,), [1, 1, 1]),
+    ],
+)
+def test_values_fit_their_specs(spec: Spec, shape: tuple[int, ...], elements: list[Any]) -> None:
+    made = value(spec, word)
+    assert (made.shape, made.elements) == (shape, elements)
+
+
+def test_parts_of_composites_are_told_by_their_names() -> None:
+    """As TensorFlow 2 flattens them."""
+    ints, floats = ("int64", (None,)), ("float32", (None,))
+    named = {"r": floats, "r_1": ints, "r_2": ints, "s": ("int64", (None, 2)), "s_1": floats,
+             "s_2": ("int64", (2,)), "ids": ints, "x": floats, "x_1": floats}  # fmt: skip
+    specs = {name: Spec(name, "", dtype, shape) for name, (dtype, shape) in named.items()}
+    assert parts(specs) == {
+        "r": "flat_values", "r_1": "row_splits", "r_2": "row_splits",
+        "s": "indices", "s_1": "values", "s_2": "dense_shape",
+    }  # fmt: skip

@@ -185,3 +185,82 @@ def test_triton_itself_parses_the_configurations(model: ModelFactory) -> None:
                         )
                         n += 1
     assert n > 5
+
+
+# -- what strings are --------------------------------------------------------------------
+
+#: A model with an input for each op that takes strings apart, most of them in a loop's body.
+MAKE = """
+import tensorflow as tf
+
+outputs = {}
+dense = {"a": tf.io.FixedLenFeature([3], tf.float32), "n": tf.io.FixedLenFeature([], tf.int64),
+         "t": tf.io.FixedLenFeature([2], tf.string)}
+more = {"v": tf.io.VarLenFeature(tf.int64), "r": tf.io.RaggedFeature(tf.float32)}
+
+
+def each(function, dtype):
+    return lambda x: tf.map_fn(function, x, fn_output_signature=dtype)
+
+
+def one_example(x):
+    return tf.io.parse_single_example(x, dense)["a"]
+
+
+def image(x):
+    return tf.reduce_sum(tf.io.decode_png(x, channels=3)[:16, :16])
+
+
+def photo(x):
+    return tf.shape(tf.io.decode_jpeg(x))[0]
+
+
+def sound(x):
+    return tf.audio.decode_wav(x)[1]
+
+
+def tensor(x):
+    return tf.io.parse_tensor(x, tf.int16)[0]
+
+
+def in_branch(x):
+    return tf.cond(tf.size(x) > 0, lambda: tf.strings.to_number(x), lambda: tf.zeros([1]))
+
+
+calls = {
+    "example": lambda x: tf.io.parse_example(x, dense)["a"],
+    "examples": lambda x: tf.io.parse_example(x, {**dense, **more})["n"],
+    "one_example": each(one_example, tf.float32),
+    "image": each(image, tf.uint8),
+    "photo": each(photo, tf.int32),
+    "any_image": each(lambda x: tf.shape(tf.io.decode_image(x))[0], tf.int32),
+    "sound": each(sound, tf.int32),
+    "number": lambda x: tf.strings.to_number(tf.strings.strip(x)),
+    "in_branch": in_branch,
+    "base64": lambda x: tf.io.decode_base64(tf.expand_dims(x, 1)),
+    "csv": lambda x: tf.io.decode_csv(x, [[0], [0.0]], field_delim=";")[1],
+    "raw": lambda x: tf.io.decode_raw(x, tf.int32),
+    "tensor": each(tensor, tf.int16),
+    "words": lambda x: tf.strings.length(x),
+}
+
+
+@tf.function(input_signature=[{name: tf.TensorSpec([None], tf.string) for name in calls}])
+def all_of_them(inputs):
+    return {name: call(inputs[name]) for name, call in calls.items()}
+
+
+module = tf.Module()
+module.all = all_of_them
+tf.saved_model.save(module, PATH, all_of_them)
+"""
+
+
+def test_strings_are_what_the_ops_take(oracle: Oracle, tmp_path: Path) -> None:
+    path = tmp_path / "1"
+    verdict, _ = oracle.script(MAKE.replace("PATH", repr(str(path))), tmp_path)
+    assert verdict.ok, verdict
+    ((_, verdicts),) = harness.tried("", path, oracle).items()
+    assert {title: said.partition(" (")[0] for title, said in verdicts.items()} == dict.fromkeys(
+        verdicts, "works"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from binascii import b2a_base64
+
 from ..text import listed, python_list, python_str, tag_set
 from . import Snippet, quoting, refusals
 from .values import Unfeedable, Value, specs_of
@@ -23,6 +25,9 @@ _KERAS = (
     "int32", "int64", "bfloat16", "bool", "string", "float8_e4m3fn", "float8_e5m2", "complex64",
     "complex128",
 )  # fmt: skip
+
+#: Bytes that are more are written in base64.
+_SHORT = 16
 
 #: A call of one argument stands on one line, where it fits.
 _WIDTH = 80
@@ -201,6 +206,7 @@ class _Script:
     def __init__(self, subject: Subject | None = None) -> None:
         self.imports: list[str] = []
         self.needs = ""
+        self._eager = True
         if subject is not None and refusals.slots(subject):
             self.needs = ", tf_keras"
             self.imports.append("import tf_keras  # whose optimizer the model has")
@@ -224,7 +230,11 @@ class _Script:
         return f"tf.fill({shape}, tf.constant({self._element(value)}, tf.{dtype}))"
 
     def array(self, value: Value) -> str:
-        """A value as a session takes it: lists, which it makes arrays of the right dtype of."""
+        """A value as a session takes it: lists, which it makes arrays of the right dtype of.
+
+        There is no TensorFlow in it: in a session an op has no value.
+        """
+        self._eager = False
         if value.is_written:
             return self._lists(value)
         self._need(_NP)
@@ -262,12 +272,15 @@ class _Script:
         text = value.text
         if text is not None and text.features is not None:
             return f"{self._example(text.features)}.SerializeToString()"
-        if text is not None and text.call is not None:
+        if text is not None and text.call is not None and self._eager:
             return text.call
-        try:
-            return python_str(element.decode())
-        except UnicodeDecodeError:
+        written = quoting.as_text(element)
+        if written is not None:
+            return python_str(written)
+        if len(element) <= _SHORT:
             return quoting.python_bytes(element)
+        self._need("import base64")
+        return f'base64.b64decode("{b2a_base64(element, newline=False).decode()}")'
 
     def _example(self, features: Sequence[Feature]) -> str:
         """The name of the variable that holds an Example."""

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import keyword
 
-from ..text import SHORT_ESCAPES, python_str
+from ..text import SHORT_ESCAPES, printable, python_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
+
+def as_text(data: bytes) -> str | None:
+    """A string as text, where it is some: UTF-8 that has nothing in it that acts on a terminal."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if text == printable(text, None) else None
+
 
 def python_bytes(data: bytes) -> str:
     """A bytes literal of Python."""

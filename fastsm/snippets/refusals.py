@@ -7,6 +7,7 @@ What can be told from the outline, and from one walk along the graph: no more is
 from __future__ import annotations
 
 from ..bundle import has_variables
+from ..graph.edges import edges_of
 from ..graph.tensors import Tensor, Tensors
 from ..loaders import obstacles
 from ..text import listed, printable, tag_set
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from ..views import Signature, TensorInfo
     from .subject import Subject
 
+
+#: The ops that make variables.
+_VARIABLES = (b"VarHandleOp", b"VariableV2", b"Variable")
 
 #: An optimizer of Keras 2, which is made whole where tf_keras was imported before.
 #: Source: tf_keras/src/optimizers/legacy/optimizer_v2.py, its registered revived type (2.21).
@@ -78,7 +82,17 @@ def cc(subject: Subject) -> str | None:
             f"C++ refuses the model: {printable(twice)} is fed two assets; "
             "fastsm repair --only asset-tensor mends it"
         )
-    return why or _obstacle(subject, "cc")
+    return why or _no_saver(subject) or _obstacle(subject, "cc")
+
+
+def _no_saver(subject: Subject) -> str | None:
+    """Source: tensorflow/cc/saved_model/loader.cc: without a saver it restores nothing (2.21)."""
+    graph = subject.graph
+    if (graph.saver is not None and graph.saver.restore_op) or not has_variables(subject.path):
+        return None
+    if not edges_of(graph).nodes.owners(_VARIABLES):
+        return None
+    return "saver_def names no op that restores: C++ loads it, and leaves variables without values"
 
 
 def slots(subject: Subject) -> set[str]:

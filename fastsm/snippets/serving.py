@@ -315,11 +315,9 @@ def _lists(value: Value, shape: Sequence[int], is_json: bool) -> str:
 
 def _text(name: str, data: bytes) -> str:
     """A string; one of bytes in base64, which needs no quotes but its own."""
-    try:
-        if not name.endswith("_bytes"):
-            return quoting.json(data.decode())
-    except UnicodeDecodeError:
-        pass
+    text = None if name.endswith("_bytes") else quoting.as_text(data)
+    if text is not None:
+        return quoting.json(text)
     return _object({'"b64"': f'"{b2a_base64(data, newline=False).decode()}"'})
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: So many nodes are looked at for one input.
 MAX_NODES = 2000
 
-#: A feature of more values, or more keys at once, are nobody's.
+#: An Example of more values, or more keys at once, are nobody's.
 MAX_VALUES = 1 << 16
 
 #: Ops that hand strings on as they are, or some of them.
@@ -62,7 +62,7 @@ class Feature(Record):
     Attributes:
         key: Its name.
         kind: "float_list", "int64_list" or "bytes_list".
-        values: Floats, integers or text.
+        values: Floats, integers of one byte, or text.
     """
 
     __slots__ = ("key", "kind", "values")
@@ -82,8 +82,8 @@ class Feature(Record):
             listed = b"".join(delimited(1, str(v).encode()) for v in self.values)
         elif self.kind == "float_list":
             listed = delimited(1, pack(f"<{len(self.values)}f", *self.values))
-        else:
-            listed = b"".join(number(1, int(v)) for v in self.values)
+        else:  # packed: a number by itself is left out where it is 0
+            listed = delimited(1, bytes(int(v) for v in self.values))
         feature = delimited(field, listed)
         return delimited(1, delimited(1, self.key.encode()) + delimited(2, feature))
 
@@ -218,10 +218,12 @@ def _parse_example(edges: Edges, row: int) -> Text | None:
     if sparse is None or dense is None or ragged is None:
         return None
     features = []
+    left = MAX_VALUES
     types, shapes = node.dtypes("Tdense"), node.shapes("dense_shapes")
     for key, dtype, shape in zip(dense, types, shapes, strict=False):
         n_values = product([max(d, 1) for d in shape or ()])
-        if n_values > MAX_VALUES:
+        left -= n_values
+        if left < 0:
             return None
         features.append(_feature(key, dtype, n_values))
     for keys, name in ((sparse, "sparse_types"), (ragged, "ragged_value_types")):

@@ -24,6 +24,10 @@ MAX_WRITTEN = 16
 #: An input of more elements is nobody's example.
 MAX_ELEMENTS = 1 << 28
 
+#: No tensor has more dimensions, and no row splits or dense shape of an example so many numbers.
+#: Source: tensorflow/core/framework/tensor_shape.h MaxDimensions.
+MAX_RANK, MAX_PARTS = 254, 1 << 10
+
 #: The side of an image whose size is unknown, and how many channels one has.
 SIDE, CHANNELS = 64, (1, 3, 4)
 
@@ -174,14 +178,14 @@ def value(spec: Spec, text: Callable[[Spec], Text]) -> Value:
     """
     if spec.dtype in UNFED or spec.dtype.startswith("dtype "):
         raise Unfeedable(f"{_named(spec)} is of dtype {spec.dtype}, which nobody can feed")
-    if spec.role == "row_splits":
-        rows = (spec.shape[0] or 2) if spec.shape else 2
-        ends = [min(i, 1) for i in range(rows)]
-        return Value(spec, (rows,), ends)
     shape = _sized(spec)
     n = product(shape)
-    if n > MAX_ELEMENTS:
+    if len(shape) > MAX_RANK:
+        raise Unfeedable(f"{_named(spec)} has {counted(len(shape), 'dimension')}: too many")
+    if n > (MAX_PARTS if spec.role in ("row_splits", "dense_shape") else MAX_ELEMENTS):
         raise Unfeedable(f"{_named(spec)} has {counted(n, 'element')}: too many for an example")
+    if spec.role == "row_splits":
+        return Value(spec, shape, [min(i, 1) for i in range(n)])
     if spec.role == "dense_shape":
         whole = spec.whole if spec.whole is not None and len(spec.whole) == n else (None,) * n
         return Value(spec, shape, [dim or 1 for dim in whole])
@@ -194,6 +198,8 @@ def value(spec: Spec, text: Callable[[Spec], Text]) -> Value:
 def _sized(spec: Spec) -> tuple[int, ...]:
     """A shape without unknown dimensions."""
     shape = spec.shape
+    if spec.role == "row_splits":  # of one row, where it is not told how many there are
+        return (2 if not shape or shape[0] is None else shape[0],)
     if shape is None:
         return (1,)
     if len(shape) == 4 and shape[3] in CHANNELS and shape[1] is shape[2] is None:
