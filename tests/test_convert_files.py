@@ -175,4 +175,4 @@ def test_a_table_that_nothing_fills(tmp_path: Path, here: Path) -> None:
     nodes.append(unary("fill", "LookupTableImportV2", "table", "text", "text", number=RESOURCE))
     meta = put(tmp_path / "src", nodes).with_name("model.ckpt.meta")
     result = convert(meta)
-    assert result.warnings == [] and result.init == "new: 1 table"
+    assert result.warnings == [] and result.init == "a new init op: fills 1 table"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fastsm.edits.convert.flow import Flow
 from fastsm.edits.convert.proposal import Proposal, propose
 from fastsm.graph.edges import edges_of
 
@@ -27,7 +28,8 @@ def gradients(*forward: str, scope: str = "gradients") -> list[bytes]:
 def proposed(folder: Path, *nodes: bytes, **known: dict[str, str]) -> Proposal:
     folder.mkdir(exist_ok=True)
     graph = meta_graph(folder, *nodes)
-    return propose(graph, edges_of(graph), **known)
+    edges = edges_of(graph)
+    return propose(graph, edges, Flow(edges), **known)
 
 
 def names(folder: Path, *nodes: bytes, **known: dict[str, str]) -> tuple[list[str], list[str]]:
@@ -234,6 +236,19 @@ def test_more_placeholders_than_bits(tmp_path: Path) -> None:
     sums += [unary(f"s{i}", "Add", f"s{i - 1}", f"x{i}") for i in range(1, n)]
     found = names(tmp_path, *nodes, *sums)
     assert found == ([f"x{i}:0" for i in range(n)], [f"s{n - 1}:0"])
+
+
+def test_a_graph_of_many_losses_ends(tmp_path: Path) -> None:
+    """Each is gone back from: of more than any model has only some."""
+    nodes, forward, last = list(LINE), [], "logits"
+    for i in range(400):
+        nodes.append(unary(f"l{i}", "Tanh", last))
+        forward.append(f"l{i}")
+        nodes.append(unary(f"k{i}", "Square", f"l{i}"))
+        last = f"k{i}"
+    found = proposed(tmp_path, *nodes, *gradients(*forward))
+    assert found.inputs == {"x": "x:0"} and "k399" in found.outputs
+    assert len(found.left_out) == len(why(found))
 
 
 def test_as_json(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_new_one_for_refs_and_handles(tmp_path: Path) -> None:
     read = unary("h/Read", "ReadVariableOp", "h")
     nodes = [X, ref("r"), handle("h"), read, *sum_of("r", "h/Read")]
     graph, result = new_saver(tmp_path, *nodes, tensors=scalar("r", "h"))
-    assert result.saver == "new (there was none): 2 variables"
+    assert result.saver == "a new saver, as there was none: 2 variables"
     assert assigned(graph) == {"r": (b"r", b""), "h": (b"h", b"")}
     assert graph.saver is not None
     assert graph.saver.to_dict() == {
@@ -148,7 +148,7 @@ def test_one_of_tensorflow_0_is_replaced(tmp_path: Path) -> None:
         node("save/restore_all", "NoOp", "^save/Assign"),
     ]  # fmt: skip
     graph, result = new_saver(tmp_path, *nodes, fields=SAVER, tensors=scalar("r"))
-    assert result.saver.startswith("new (the graph's own cannot read such a checkpoint)")
+    assert result.saver.startswith("a new saver, as the graph's own cannot")
     assert graph.saver is not None and graph.saver.restore_op == "save_1/restore_all"
     assert sum(f.number == 3 for f in graph.fields) == 1
 
@@ -243,7 +243,7 @@ def test_local_variables_are_initialized(tmp_path: Path) -> None:
     local = bytes_list("local_variables", variable("count:0", "count/Assign", "count:0"))
     prefix = put(tmp_path / "src", nodes, scalar("w"), fields=SAVER + collection("w") + local)
     result = convert(prefix, tmp_path / "out")
-    assert result.init == "new: 1 local variable"
+    assert result.init == "a new init op: initializes 1 local variable"
     graph = model_of(tmp_path / "out")
     assert graph.init_op is not None and graph.init_op.source == "saved_model_main_op"
     edges = edges_of(graph)

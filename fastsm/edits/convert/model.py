@@ -28,7 +28,7 @@ from .new_nodes import free_name, insert, scopes
 from .origin import find_origin
 from .proposal import propose
 from .saver import Entries, NewSaver, check_keys, choose, drop_saver, no_checkpoint, restoring_rows
-from .variables import Variables
+from .variables import ASSIGNS, VARIABLE_OPS, Variables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,9 +92,8 @@ class Conversion:
         origin = find_origin(request.path, request.checkpoint)
         self._beside = os.path.dirname(origin.file.path)
         draft = Draft.new(request.path, origin.model(), prefix=origin.prefix)
-        variables = Variables(draft.graphs[0], edges_of(draft.graphs[0]))
         prefix = origin.prefix
-        if prefix is not None and not variables.by_row:
+        if prefix is not None and not edges_of(draft.graphs[0]).with_op(*VARIABLE_OPS):
             prefix = None
             draft = Draft.new(request.path, origin.model())
             origin.notes.append("the graph has no variables: the checkpoint is not taken along")
@@ -114,11 +113,12 @@ class Conversion:
         self._flow = Flow(self._edges)
         self.found = Found(origin, prefix, graph, len(self._variables.by_row))
         self.proposal: Proposal = propose(
-            graph, self._edges, inputs=request.inputs, outputs=request.outputs
+            graph, self._edges, self._flow, inputs=request.inputs, outputs=request.outputs
         )
         self.done: Done | None = None
         self.saver = "none: the graph has no variables"
         self.init = "none"
+        self._new_init = b""
         self.assets: list[AssetTaken] = []
 
     def carry_out(self) -> Done:
@@ -157,6 +157,7 @@ class Conversion:
             keys = None if draft.bundle is None else draft.bundle.index.keys()
             hint = "--strip (strip=True) leaves out what the outputs do not need."
             check_resolved(draft, keys, "no loader takes such a graph", hint=hint)
+        self.init = self._init_words()
         self._tell_devices()
         self.done = Done(
             "convert", request.arguments(proposal.inputs, proposal.outputs),
@@ -199,15 +200,11 @@ class Conversion:
             else:
                 self._check_needed(needed - given, restoring)
                 self.saver = "the graph's own"
-        if inits.own is not None:
-            self.init = f"the graph's own, {printable(inits.own.name)}"
-        elif inits.rows:
+        if inits.rows:
             name = free_name(names, b"init_tables" if inits.tables else b"init_locals")
             nodes += new_init_op(edges, inits.rows, name)
             name_init_op(rewrite, graph, name)
-            parts = [counted(len(inits.tables), "table")] if inits.tables else []
-            parts += [counted(len(inits.locals), "local variable")] if inits.locals else []
-            self.init = f"new: {', '.join(parts)}"
+            self._new_init = name
         insert(rewrite, graph, nodes)
         self.draft.put(rewrite)
         unfilled = [row for row in inits.unfilled if row in behind]
@@ -242,7 +239,7 @@ class Conversion:
                 f"{'it' if len(lost) == 1 else 'them'}: {listed(lost, 4)}"
             )
         why = "the graph's own cannot read such a checkpoint" if graph_has else "there was none"
-        self.saver = f"new ({why}): {counted(len(found), 'variable')}"
+        self.saver = f"a new saver, as {why}: {counted(len(found), 'variable')}"
         return NewSaver(self._edges, found, free_name(names, b"save"))
 
     def _check_needed(self, needed: set[int], restoring: set[int]) -> None:
@@ -266,6 +263,22 @@ class Conversion:
         n = check_keys(self.request.path, graph, bundle, stripped=self.request.strip)
         if self.saver == "the graph's own":
             self.saver = f"the graph's own: {counted(n, 'tensor')} restored"
+
+    def _init_words(self) -> str:
+        """What loading runs beside the saver, as the graph is in the end."""
+        graph = self.draft.graphs[0]
+        if graph.init_op is None:
+            return "none"
+        edges = edges_of(graph)
+        row = edges.row(self._new_init) if self._new_init else None
+        if row is None:
+            return f"the graph's own, {printable(graph.init_op.name)}"
+        ops = [edges.op(taken) for taken in edges.taken(row)]
+        n_locals = sum(op in ASSIGNS for op in ops)
+        n_tables = len(ops) - n_locals
+        parts = [f"fills {counted(n_tables, 'table')}"] if n_tables else []
+        parts += [f"initializes {counted(n_locals, 'local variable')}"] if n_locals else []
+        return f"a new init op: {', '.join(parts)}" if parts else "none"
 
     def _names(self, rows: set[int] | list[int]) -> list[str]:
         return [self._edges.name(row).decode("utf-8", "replace") for row in sorted(rows)]

@@ -15,7 +15,6 @@ from ...dtypes import name as dtype_name
 from ...graph.nodes import n_outputs
 from ...graph.tensors import Tensor, Tensors, split
 from ...text import Record
-from .flow import Flow
 from .variables import VARIABLE_OPS
 
 TYPE_CHECKING = False
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from ...graph.edges import Edges
     from ...views import MetaGraph
-    from .flow import Output
+    from .flow import Flow, Output
 
 _PLACEHOLDERS = (b"Placeholder", b"PlaceholderV2")
 _DEFAULTED = b"PlaceholderWithDefault"
@@ -76,6 +75,9 @@ _FORMS = frozenset(
 
 #: Ops whose gradient may be the one that comes back to them, without a node of its own.
 _PASSES_ON = frozenset(b"Identity Add AddV2 AddN Sub CheckNumerics Print".split())
+
+#: So many losses are gone back from: a graph of more is no model's.
+_MOST_LOSSES = 64
 
 #: A variable is so many nodes at most before what takes it: what reads and casts it.
 _NEAR = 4
@@ -162,6 +164,7 @@ class Proposal(Record):
 def propose(
     graph: MetaGraph,
     edges: Edges,
+    flow: Flow,
     *,
     inputs: Mapping[str, str] | None = None,
     outputs: Mapping[str, str] | None = None,
@@ -173,7 +176,7 @@ def propose(
 
     Raises FormatError where the graph is damaged.
     """
-    return _Search(graph, edges, inputs, outputs).proposal
+    return _Search(graph, edges, flow, inputs, outputs).proposal
 
 
 class _Search:
@@ -187,11 +190,11 @@ class _Search:
         self,
         graph: MetaGraph,
         edges: Edges,
+        flow: Flow,
         inputs: Mapping[str, str] | None,
         outputs: Mapping[str, str] | None,
     ) -> None:
-        self._graph, self._edges = graph, edges
-        self._flow = Flow(edges)
+        self._graph, self._edges, self._flow = graph, edges, flow
         self._left: list[tuple[Output, str]] = []  # not proposed, and why
         self._given = inputs is not None
         sources = self._sources(inputs)
@@ -274,9 +277,10 @@ class _Search:
         flow, why, depends = self._flow, self._why, self._depends
         inner = self._inner()
         labels = 0
-        for loss in [r for r in sorted(inner) if inner.isdisjoint(flow.takers[r])]:
-            fewer = {row for row in inner if depends[row] != depends[loss]}
-            between, ends = self._back(loss, inner, fewer.__contains__)
+        losses = [r for r in sorted(inner) if inner.isdisjoint(flow.takers[r])]
+        why.update(dict.fromkeys(losses[_MOST_LOSSES:], "loss"))
+        for loss in losses[:_MOST_LOSSES]:
+            between, ends = self._back(loss, inner, self._has_fewer)
             if ends:
                 own = 0
                 for row in ends:
@@ -291,7 +295,7 @@ class _Search:
                 why.setdefault(row, "labels")
 
     def _back(
-        self, loss: int, inner: set[int], is_end: Callable[[int], bool]
+        self, loss: int, inner: set[int], is_end: Callable[[int, int], bool]
     ) -> tuple[set[int], set[int]]:
         """The nodes from a loss back to where it is computed from the model, and the ends of
         that which are the model's."""
@@ -300,14 +304,18 @@ class _Search:
             for taken in self._flow.taken[stack.pop()]:
                 if taken not in inner or taken in between:
                     continue
-                if is_end(taken):
+                if is_end(taken, loss):
                     ends.add(taken)
                 else:
                     between.add(taken)
                     stack.append(taken)
         return between, ends - between
 
-    def _takes_variable(self, row: int) -> bool:
+    def _has_fewer(self, row: int, loss: int) -> bool:
+        """Whether a node depends on other inputs than the loss, which are fewer."""
+        return self._depends[row] != self._depends[loss]
+
+    def _takes_variable(self, row: int, _: int) -> bool:
         """Whether a node takes a variable, or what is made of one without any input; or leaves a
         loop, in which others may."""
         edges = self._edges
@@ -427,6 +435,9 @@ class _Search:
         defaults: list[Output],
     ) -> Proposal:
         left = sorted(self._left)
+        if outputs is None and not self._given:
+            unsent = [at for at in self._sources(None) if at not in needed]
+            left += [(at, "no output that is proposed needs it") for at in unsent]
         shown = [*needed, *taken, *defaults, *(at for at, _ in left)]
         names = {at: self._name(at) for at in shown}
         wanted = [*names.values(), *(inputs or {}).values(), *(outputs or {}).values()]
@@ -449,13 +460,6 @@ class _Search:
             proposal.outputs = self._named(filter(sent, taken), names)
         proposal.defaults = [names[at] for at in defaults if sent(at)]
         proposal.left_out = [LeftOut(names[at], why) for at, why in left if sent(at)]
-        if outputs is None and not self._given:
-            fed = set(proposal.inputs.values())
-            for at in self._sources(None):
-                name = self._name(at)
-                if name not in fed:
-                    why = "no output that is proposed needs it"
-                    proposal.left_out.append(LeftOut(name, why))
         return proposal
 
     def _name(self, at: Output) -> str:
@@ -466,15 +470,16 @@ class _Search:
     def _named(found: Iterable[Output], names: dict[Output, str]) -> dict[str, str]:
         """Each by the last part of its node's name, made unique."""
         out: dict[str, str] = {}
+        taken: dict[str, int] = {}
         for at in found:
             scope, _, base = names[at].rpartition(":")[0].rpartition("/")
             if scope and base.rstrip("0123456789").rstrip("_") in _PLAIN:
                 base = scope.rpartition("/")[2]
             base = base if at[1] == 0 else f"{base}_{at[1]}"
-            name, n = base, 0
+            name = base
             while name in out:
-                n += 1
-                name = f"{base}_{n}"
+                taken[base] = taken.get(base, 0) + 1
+                name = f"{base}_{taken[base]}"
             out[name] = names[at]
         return out
 

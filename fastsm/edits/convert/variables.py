@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Ops that make a variable.
 VARIABLE_OPS = (b"VariableV2", b"Variable", b"VarHandleOp")
-HANDLE = b"VarHandleOp"
+_HANDLE = b"VarHandleOp"
 
 #: Ops that give a variable its value, by their first two inputs.
 ASSIGNS = (b"Assign", b"AssignVariableOp")
@@ -50,16 +50,22 @@ class Variable:
             partitioned one which slice: ``6 4 0,2:0,4``, else b"".
     """
 
-    __slots__ = ("dims", "dtype", "is_handle", "key", "row", "spec")
+    __slots__ = ("_edges", "is_handle", "key", "row", "spec")
 
     def __init__(self, edges: Edges, row: int) -> None:
-        node = edges.node(row)
+        self._edges = edges
         self.row = row
-        self.is_handle = node.op == HANDLE
-        self.dtype = (node.dtype("dtype") or 0) % REF
-        dims = node.shape("shape")
-        self.dims = None if dims is None or any(d < 0 for d in dims) else dims
-        self.key, self.spec = node.name, b""
+        self.is_handle = edges.op(row) == _HANDLE
+        self.key, self.spec = edges.name(row), b""
+
+    @property
+    def dtype(self) -> int:
+        return (self._edges.node(self.row).dtype("dtype") or 0) % REF
+
+    @property
+    def dims(self) -> tuple[int, ...] | None:
+        dims = self._edges.node(self.row).shape("shape")
+        return None if dims is None or any(d < 0 for d in dims) else dims
 
     def saved_as(self, message: Message) -> None:
         """Take over what its VariableDef says."""
