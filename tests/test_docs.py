@@ -179,9 +179,9 @@ def test_docstrings(name: str, examples: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["open", "explain", "verify", "lint", "retag", "rename_input", "rename_output", "rename_asset",
-     "replace_asset", "dedupe", "repair", "strip_training_graph", "export_weights", "undo", "run",
-     "parity"],
+    ["open", "explain", "verify", "lint", "convert", "retag", "rename_input", "rename_output",
+     "rename_asset", "replace_asset", "dedupe", "repair", "strip_training_graph",
+     "export_weights", "undo", "run", "parity"],
 )
 def test_public_verbs_have_an_example(name: str) -> None:
     verb = getattr(fastsm, name)
@@ -287,6 +287,7 @@ def keys(value: object, named: bool = False) -> Iterator[str]:
         "set-method-name examples/ranker/1 rank classify --json",
         "add-signature examples/tagger/1 all --output y=tags --tags serve --json",
         "replace-asset examples/tagger/1 vocabulary.txt plan.json --json --dry-run",
+        "convert examples/checkpoint --json",
         "repair examples/ranker/1 --json --dry-run",
         "export-weights examples/ranker/1 w.npz --json",
         "undo examples/ranker/1 before --json",

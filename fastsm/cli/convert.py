@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 
-from ..text import count, counted, printable, shell, size
+from ..text import counted, listed, printable, shell, size
 from ..verbs.convert import convert
 from .add_signature import named
 from .editing import EDIT_OPTIONS, parse_set
+from .output import wrapped
 from .progress import Progress
 
 TYPE_CHECKING = False
@@ -136,14 +137,8 @@ def _lines(args: Arguments, result: ConvertResult, dry_run: bool) -> Iterator[st
         yield "  no output: no tensor of the graph is plainly one"
     for tensor in proposal.defaults[:_MOST]:
         yield f"  not sent     {printable(tensor)}  {proposal.spec(tensor)}: has a default"
-    left = proposal.left_out if given else []
-    if left:
-        yield "left out"
-        yield from _table(
-            [(printable(i.tensor), proposal.spec(i.tensor), i.why) for i in left[:_MOST]]
-        )
-        if len(left) > _MOST:
-            yield f"  ... and {count(len(left) - _MOST)} more (--json lists them)"
+    if given:
+        yield from _left_out(result)
     if result.problem is None:
         yield "when it is loaded"
         yield f"  restores     {result.saver}"
@@ -153,6 +148,19 @@ def _lines(args: Arguments, result: ConvertResult, dry_run: bool) -> Iterator[st
             yield f"  asset        {name} from {file}, fed to {printable(asset.tensor)}"
         for change in result.changes if not dry_run else ():
             yield f"  written      {printable(change.name)}  {size(change.after or 0)}"
+
+
+def _left_out(result: ConvertResult) -> Iterator[str]:
+    """The tensors that were not taken, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for left in result.proposal.left_out:
+        words = f"{printable(left.tensor)} {result.proposal.spec(left.tensor)}"
+        reasons.setdefault(left.why, []).append(words)
+    if reasons:
+        yield "left out"
+    for why, names in reasons.items():
+        yield from wrapped(listed(names, _MOST), "  ", "  ")
+        yield f"    {why}"
 
 
 def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:

@@ -127,9 +127,12 @@ def convert(
 
     Example:
         >>> import fastsm
-        >>> result = fastsm.convert("model.ckpt-1000", dry_run=True)  # doctest: +SKIP
-        >>> result.proposal.outputs  # doctest: +SKIP
-        {'probabilities': 'softmax/probabilities:0'}
+        >>> result = fastsm.convert("examples/checkpoint", dry_run=True)
+        >>> result.proposal.outputs
+        {'tags': 'tags:0'}
+        >>> result = fastsm.convert("examples/checkpoint", "export/1", outputs={"tags": "tags"})
+        >>> fastsm.open("export/1").signatures["serving_default"].outputs["tags"].name
+        'tags:0'
     """
     path = os.fspath(src)
     if out is None and not dry_run:
