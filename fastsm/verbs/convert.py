@@ -130,8 +130,8 @@ def convert(
         >>> result = fastsm.convert("examples/checkpoint", dry_run=True)
         >>> result.proposal.outputs
         {'tags': 'tags:0'}
-        >>> result = fastsm.convert("examples/checkpoint", "export/1", outputs={"tags": "tags"})
-        >>> fastsm.open("export/1").signatures["serving_default"].outputs["tags"].name
+        >>> result = fastsm.convert("examples/checkpoint", "exported", outputs={"tags": "tags"})
+        >>> fastsm.open("exported").signatures["serving_default"].outputs["tags"].name
         'tags:0'
     """
     path = os.fspath(src)
