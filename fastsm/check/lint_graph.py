@@ -50,8 +50,8 @@ _PATH_AT = {
     b"InitializeTRTResource": 1,
 }  # fmt: skip
 
-#: NodeDef.device.
-_DEVICE = 4
+# GraphDef.versions, NodeDef.device.
+_VERSIONS, _DEVICE = 4, 4
 
 #: A constant of more bytes is no path.
 _MAX_CONST = 1 << 16
@@ -145,8 +145,8 @@ class _Graph:
 
     def _rows(self, op: bytes, live: Live | None = None) -> list[int]:
         """The nodes with an op: of the main graph and of functions; of those that are live."""
-        nodes, found = self.edges.nodes, []
-        for owner in nodes.owners([op]):
+        found: list[int] = []
+        for owner in self.edges.nodes.index.using([op]):
             rows = self.edges.with_op(op, owner=owner)
             if live is None or (owner and live.functions[owner - 1]):
                 found += rows
@@ -164,14 +164,13 @@ class _Graph:
         custom: dict[str | None, list[str]] = {}
         for op in sorted(self.edges.nodes.index.names()):
             name = op.decode("utf-8", "replace")
-            if self.edges.function(op) is not None or not (rows := self._rows(op)):
+            if self.edges.function(op) is not None:
                 continue
             if not releases.is_known(name):
                 custom.setdefault(provider(name), []).append(name)
             elif why := releases.lacks(name):
-                self._add(
-                    "op-version", f"{printable(name)} {why}: {self._some(rows)}", key=name,
-                )  # fmt: skip
+                words = f"{printable(name)} {why}: {self._some(self._rows(op))}"
+                self._add("op-version", words, key=name)
         for who, names in custom.items():
             ops = listed(map(printable, names), 4)
             registers = f"{who or 'a library'} registers {'it' if len(names) == 1 else 'them'}"
@@ -198,8 +197,9 @@ class _Graph:
 
     def check_versions(self, releases: Releases) -> None:
         reader = self.graph.reader
-        fields = reader.fields(self.graph.graph_spans, self.place)
-        versions = reader.parse("VersionDef", merged(fields, 4), f"{self.place}.versions")
+        fields = reader.each(self.graph.graph_spans, _VERSIONS, self.place)
+        spans = merged(fields, _VERSIONS)
+        versions = reader.parse("VersionDef", spans, f"{self.place}.versions")
         have, least = releases.graph_def_version, versions.get(2, 0)
         if least > have:
             self._add(
@@ -348,9 +348,10 @@ class _Graph:
         if idle:
             kinds = sorted({edges.op(row).decode("utf-8", "replace") for row in idle})
             parts.append(f"{counted(len(idle), 'node')} of optimizers ({listed(kinds, 3)})")
+        idle_names = (edges.name(row) for row in edges.rows(0) if not self.served.nodes[row])
         n = sum(
-            1 for row in edges.rows(0)
-            if not (self.served.nodes[row] or SCOPES.isdisjoint(edges.name(row).split(b"/")[:-1]))
+            1 for name in idle_names
+            if b"gradient" in name and not SCOPES.isdisjoint(name.split(b"/")[:-1])
         )  # fmt: skip
         if n:
             parts.append(f"{counted(n, 'node')} of gradients")

@@ -88,8 +88,8 @@ def _check_shapes(report: Report, file: str, place: str, key: str, signature: Si
     for rule, names, words in (
         ("signature-scalar", scalars, "takes a scalar: \"instances\" of TF Serving's REST API, and "
          "batching, give one value for each row"),
-        ("signature-rank", unknown, "has an unknown rank: servers and converters that allocate by "
-         "shape have to be told one"),
+        ("signature-rank", unknown, "has an unknown rank: TFLite makes a scalar of it, and Triton "
+         "has to be told its dims"),
         ("signature-batch", fixed if len(fixed) < len(rows) else [],
          "takes a fixed number of rows, and other inputs any: requests cannot be batched"),
     ):  # fmt: skip

@@ -273,10 +273,11 @@ def _check_restored(
     if entries is None:
         variables = [key for key, *_ in wanted if key != OBJECT_GRAPH_KEY]
         known = any(f.id in ("index-missing", "index-footer") for f in report.findings)
-        if variables and not known:
+        # Python's loaders open the checkpoint of a model that has a saver, whatever it restores.
+        if (variables or (graph.saver is not None and graph.saver.restore_op)) and not known:
+            what = f"restores {counted(len(variables), 'variable')}" if variables else "has a saver"
             report.add(
-                "index-missing", INDEX,
-                f"is not there; {graph.place} restores {counted(len(variables), 'variable')}",
+                "index-missing", INDEX, f"is not there; {graph.place} {what}",
                 place=f"{graph.place}.saver_def",
             )  # fmt: skip
         return
