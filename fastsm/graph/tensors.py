@@ -10,7 +10,8 @@ from .. import dtypes
 from ..source import LEN, VARINT, last, merged
 from ..text import counted, printable
 from . import op_types
-from .nodes import Graph
+from .edges import Live, edges_of
+from .nodes import node_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..source import Message
     from ..views import MetaGraph
+    from .edges import Edges
     from .nodes import Node
 
 # Field numbers: of MetaInfoDef and GraphDef; of OpDef, ArgDef and AttrDef.
@@ -28,6 +30,10 @@ _ATTR_NAME, _DEFAULT = 1, 3
 
 # AttrValue: a list, a number, a DataType; of a list its DataTypes.
 _LIST, _NUMBER, _DTYPE, _DTYPES = 1, 3, 6, 6
+
+#: Ops that have to be fed; those of one output that may be.
+_PLACEHOLDERS = (b"Placeholder", b"PlaceholderV2")
+_FED = (*_PLACEHOLDERS, b"PlaceholderWithDefault")
 
 #: Ops whose attribute ``shape`` is the shape of their output.
 _SHAPED = (b"Placeholder", b"PlaceholderWithDefault", b"PlaceholderV2", b"VariableV2", b"Variable")
@@ -66,8 +72,9 @@ class Tensors:
 
     def __init__(self, graph: MetaGraph, wanted: Iterable[str]) -> None:
         self._meta_graph = graph
-        self._graph = Graph(graph)
-        self._nodes = self._graph.named(split(name)[0].encode() for name in wanted)
+        self._edges = edges_of(graph)
+        self._graph = self._edges.nodes
+        self._nodes = self._edges.named(split(name)[0].encode() for name in wanted)
         self._ops: dict[bytes, Message | None] = {}
 
     def find(self, name: str) -> Tensor | str:
@@ -93,10 +100,23 @@ class Tensors:
 
     def unfed(self, fetched: Iterable[Tensor], fed: Iterable[Tensor]) -> list[str]:
         """The placeholders that somebody has to feed and nobody does, sorted."""
-        behind = self._graph.behind(
-            [t.name.encode() for t in fetched], [t.name.encode() for t in fed]
-        )
-        found = [node.name for node in behind if node.op in (b"Placeholder", b"PlaceholderV2")]
+        fetched, fed = list(fetched), list(fed)
+        edges = self._edges
+        given = _rows(edges, fed)
+        if all(edges.op(row) in _FED for row in given):
+            live = Live(edges)
+            for row in given:
+                live.nodes[row] = 1  # what only it needs does not run
+            edges.walk(live, _rows(edges, fetched))
+            found = [
+                edges.name(row)
+                for row in edges.with_op(*_PLACEHOLDERS)
+                if live.nodes[row] and row not in given
+            ]
+        else:  # of a node that has more outputs some may be fed, and others not
+            names = [[t.name.encode() for t in tensors] for tensors in (fetched, fed)]
+            behind = self._graph.behind(*names)
+            found = [node.name for node in behind if node.op in _PLACEHOLDERS]
         return sorted(name.decode("utf-8", "replace") for name in found)
 
     def names(self) -> Iterator[str]:
@@ -144,6 +164,12 @@ class Tensors:
         versions = [f for f in reader.fields(spans, place) if f.number == _VERSIONS]
         producer = last(reader.fields(merged(versions, _VERSIONS), place), 1, VARINT)
         return producer.value if producer else 0
+
+
+def _rows(edges: Edges, tensors: Iterable[Tensor]) -> set[int]:
+    """The nodes that tensors come out of."""
+    rows = (edges.row(node_of(tensor.name.encode())) for tensor in tensors)
+    return {row for row in rows if row is not None}
 
 
 def split(name: str) -> tuple[str, int | None]:
