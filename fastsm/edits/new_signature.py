@@ -149,17 +149,19 @@ def _check_run(draft: Draft, fed: Mapping[str, Tensor], fetched: Mapping[str, Te
 
     Source: tensorflow/core/common_runtime/direct_session.cc; graph/subgraph.cc FeedInputs.
     """
-    names = [tensor.name for tensor in fed.values()]
-    for name in names:
-        if names.count(name) > 1:
-            problem = f'two inputs are "{printable(name)}": a tensor can be fed once'
+    names: set[str] = set()
+    for tensor in fed.values():
+        if tensor.name in names:
+            problem = f'two inputs are "{printable(tensor.name)}": a tensor can be fed once'
             raise RefusedError(draft.path, problem)
-    for name in {tensor.name for tensor in fetched.values()}.intersection(names):
-        raise RefusedError(
-            draft.path,
-            f'"{printable(name)}" is an input and an output: the C++ session fetches nothing that '
-            "is fed",
-        )
+        names.add(tensor.name)
+    for tensor in fetched.values():
+        if tensor.name in names:
+            raise RefusedError(
+                draft.path,
+                f'"{printable(tensor.name)}" is an input and an output: the C++ session fetches '
+                "nothing that is fed",
+            )
 
 
 def _info(tensor: Tensor) -> bytes:

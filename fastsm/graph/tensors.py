@@ -76,6 +76,7 @@ class Tensors:
         self._graph = self._edges.nodes
         self._nodes = self._edges.named(split(name)[0].encode() for name in wanted)
         self._ops: dict[bytes, Message | None] = {}
+        self._version: int | None = None
 
     def find(self, name: str) -> Tensor | str:
         """The tensor of this name, ``x:0`` or ``x``; or what is wrong with the name."""
@@ -158,12 +159,15 @@ class Tensors:
         return None if dims == () and legacy else dims
 
     def _producer(self) -> int:
-        """The version of the graph."""
+        """The version of the graph, read once: it may lie behind a million nodes."""
+        if self._version is not None:
+            return self._version
         reader, place = self._meta_graph.reader, f"{self._meta_graph.place}.graph_def.versions"
         spans = self._meta_graph.graph_spans
-        versions = [f for f in reader.fields(spans, place) if f.number == _VERSIONS]
-        producer = last(reader.fields(merged(versions, _VERSIONS), place), 1, VARINT)
-        return producer.value if producer else 0
+        versions = [(f.at, f.end) for f in reader.each(spans, _VERSIONS, place)]
+        producer = last(reader.fields(versions, place), 1, VARINT)
+        self._version = producer.value if producer else 0
+        return self._version
 
 
 def _rows(edges: Edges, tensors: Iterable[Tensor]) -> set[int]:

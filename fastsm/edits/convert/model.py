@@ -178,7 +178,7 @@ class Conversion:
     def _add_code(self) -> None:
         """Let loading restore what the outputs need, and run what else they need."""
         edges, graph, flow = self._edges, self.draft.graphs[0], self._flow
-        fed = self._rows(self.proposal.inputs.values())
+        fed = set(self._rows(self.proposal.inputs.values()))
         behind = flow.behind(self._rows(self.proposal.outputs.values()), fed)
         needed = set(self._variables.among(behind))
         inits = Initializers(graph, edges, self._variables)

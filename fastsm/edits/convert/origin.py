@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from ..._core import NodeIndex, number
+from ..._core import Canon, NodeIndex, message_id, number
 from ...bundle import OBJECT_GRAPH_KEY
 from ...bundle.find import INDEX, STATE, find
 from ...bundle.opened import Bundle
@@ -24,7 +24,7 @@ from ...errors import (
     UsageError,
 )
 from ...locate import MAX_TEXT_FILE, is_model
-from ...source import LEN, VARINT, File, Reader, from_bytes, joined, merged
+from ...source import LEN, VARINT, File, Reader, from_bytes, joined
 from ...text import count, listed, printable, shell
 
 TYPE_CHECKING = False
@@ -92,15 +92,21 @@ class Origin:
     def _check_graph(self) -> None:
         """Read it once as it lies in its file, where what is wrong has its place."""
         reader = Reader(self.source, self.file.path)
-        spans: Spans = [(0, self.source.size)]
-        if self.kind == "meta":
-            spans = merged(reader.fields(spans, ""), _GRAPH_DEF)
+        whole: Spans = [(0, self.source.size)]
+        spans = whole if self.kind == "graph" else _graph_in(reader, whole)
         try:
             n = NodeIndex(self.source, spans, 1).n_nodes
         except CoreError as e:
             raise reader.error(e, "graph_def") from None
         if not n:
             raise FormatError(self.file.path, "its graph has no nodes")
+        if not self.is_text:  # which a parser has been through
+            message = message_id("MetaGraphDef" if self.kind == "meta" else "GraphDef")
+            try:
+                Canon().hash(self.source, message, whole)  # goes through every field of it
+            except CoreError as e:
+                if e.kind != "LIMIT":  # nothing wrong was found as far as it went
+                    raise reader.error(e, "") from None
 
 
 def find_origin(path: str | os.PathLike[str], checkpoint: str | None = None) -> Origin:
@@ -315,19 +321,25 @@ def _kind(source: Source, path: str) -> Literal["meta", "graph"]:
     is told of it, and its graph is field 2.
     """
     whole = [(0, source.size)]
-    fields = Reader(source, path).fields(whole, "")
     if path.endswith(META):
         return "meta"
-    if (fields[0].number, fields[0].wire) == (_VERSION, VARINT):
+    reader = Reader(source, path)
+    first = reader.first(whole, _VERSION, "")
+    if first is not None and first.wire == VARINT:
         raise RefusedError(
             path, "is a SavedModel already", hint="Call it saved_model.pb, in a folder of its own."
         )
     if is_graph(source, whole):
         return "graph"
-    if is_graph(source, merged(fields, _GRAPH_DEF)):
+    if is_graph(source, _graph_in(reader, whole)):
         return "meta"
     hint = "It should be a GraphDef (a frozen graph), or a MetaGraphDef (a .meta file)."
     raise FormatError(path, "is no graph that TensorFlow writes", hint=hint)
+
+
+def _graph_in(reader: Reader, spans: Spans) -> list[tuple[int, int]]:
+    """The graph of a MetaGraphDef."""
+    return [(f.at, f.end) for f in reader.each(spans, _GRAPH_DEF, "")]
 
 
 def _opening(field: int, size: int) -> bytes:

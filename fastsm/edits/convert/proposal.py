@@ -211,7 +211,7 @@ class _Search:
             taken = [at for at in map(self._output, outputs.values()) if at is not None]
         fed = {row for row, _ in sources}
         behind = self._flow.behind([row for row, _ in taken], fed)
-        needed = [at for at in sources if self._is_needed(at, behind, taken)]
+        needed = self._needed(sources, behind, taken)
         if outputs is not None and inputs is None:
             needed = [at for at in needed if at not in taken]
         defaults = [(r, 0) for r in sorted(behind) if edges.op(r) == _DEFAULTED]
@@ -239,16 +239,20 @@ class _Search:
         row = self._edges.row(name.encode("utf-8", "surrogateescape"))
         return None if row is None or output is None else (row, output)
 
-    def _is_needed(self, source: Output, behind: set[int], taken: Iterable[Output]) -> bool:
-        """Whether anything that runs takes a source, or waits for it."""
-        row, output = source
-        if source in taken:
-            return True
-        return any(
-            t.row == row and (t.output == output or t.control)
-            for taker in self._flow.takers[row] if taker in behind
-            for t in self._edges.inputs(taker)
-        )  # fmt: skip
+    def _needed(
+        self, sources: list[Output], behind: set[int], outputs: list[Output]
+    ) -> list[Output]:
+        """The sources that anything takes that runs, or waits for; and those that are outputs."""
+        rows = dict.fromkeys(row for row, _ in sources)
+        takers = {t for row in rows for t in self._flow.takers[row] if t in behind}
+        taken, waited = set(outputs), set()
+        for taker in takers:
+            for t in self._edges.inputs(taker):
+                if t.control:
+                    waited.add(t.row)
+                else:
+                    taken.add((t.row, t.output))
+        return [at for at in sources if at in taken or at[0] in waited]
 
     # -- what is no output --
 

@@ -8,8 +8,11 @@ core/kernels/save_restore_v2_ops.cc; python/saved_model/loader_impl.py (2.21).
 
 from __future__ import annotations
 
-from ..._core import delimited, number
-from ...dtypes import REF
+from math import prod
+
+from ..._core import delimited, number, slice_key
+from ...bundle.rewrite import spec
+from ...dtypes import REF, SIZES
 from ...dtypes import name as dtype_name
 from ...errors import MissingError, RefusedError
 from ...graph.edges import edges_of
@@ -70,15 +73,27 @@ class Entries:
         """
         if key not in self.rows:
             return f"{printable(key)} is not in the checkpoint"
-        stored, shape, *_ = self._index.entry(self.rows[key])
+        stored, shape, _, _, n_bytes, _, n_slices = self._index.entry(self.rows[key])
         if dtype is not None and dtype % REF != stored:
             a, b = dtype_name(dtype % REF), dtype_name(stored)
             return f"{printable(key)} is of dtype {b} there, of {a} in the graph"
         if spec:
             dims = _whole(spec)
-        if dims is None or shape is None or dims == shape:
-            return None
-        return f"{printable(key)} is of shape {_shown(shape)} there, of {_shown(dims)} in the graph"
+        if dims is not None and shape is not None and dims != shape:
+            there, here = _shown(shape), _shown(dims)
+            return f"{printable(key)} is of shape {there} there, of {here} in the graph"
+        if n_slices:
+            return self._lost_slice(key)
+        if stored in SIZES and shape is not None and n_bytes != SIZES[stored] * prod(shape):
+            return f"{printable(key)} has {counted(n_bytes, 'byte')}, and the shape {_shown(shape)}"
+        return None
+
+    def _lost_slice(self, key: bytes) -> str | None:
+        """Which slice of a partitioned tensor is not there, in words."""
+        for extents in self._index.slices(self.rows[key]):
+            if slice_key(key, extents) not in self.rows:
+                return f"the slice {spec(extents)} of {printable(key)} is not in the checkpoint"
+        return None
 
 
 def _whole(spec: bytes) -> tuple[int, ...] | None:

@@ -46,7 +46,7 @@ _MEND = (
 )
 
 #: Of a model that is not there yet.
-_DAMAGED = "The graph is damaged in what its outputs need."
+_DAMAGED = "Its outputs need that: is it the right graph, and the right checkpoint?"
 
 #: So many functions are named in a line.
 _MOST = 3
@@ -88,6 +88,7 @@ class _Strip:
         self.draft = draft
         self.request = request
         self.notes: list[str] = []
+        self._hint = _DAMAGED if draft.plan.new else _MEND
         if draft.bundle is not None:
             draft.bundle.check_whole()  # what its index has lost would pass for not needed
         before, self._tracked = Counts(draft), draft.tracked
@@ -188,7 +189,7 @@ class _Strip:
             if lost:
                 what = f"{part.graph.place} restores {printable(lost[0])}"
                 where = "the checkpoint has no such tensor" if stored else "there are no variables"
-                raise FormatError(draft.path, f"{what}, and {where}", hint=_MEND)
+                raise FormatError(draft.path, f"{what}, and {where}", hint=self._hint)
             stay |= restored
             if part.kept is not None:
                 stay |= part.kept.needed(stored)
@@ -237,9 +238,8 @@ class _Strip:
         """
         bundle = self.draft.bundle
         keys = None if bundle is None else self._stay.intersection(bundle.index.keys())
-        hint = _DAMAGED if self.draft.plan.new else _MEND
         check_resolved(
-            self.draft, keys, "it is no model to strip", hint=hint, among=self._among
+            self.draft, keys, "it is no model to strip", hint=self._hint, among=self._among
         )
 
     def _remove_files(self, named: set[str]) -> None:
