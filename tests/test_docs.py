@@ -24,7 +24,7 @@ import pytest
 import fastsm
 from fastsm.cli import ALIASES, COMMON, VERBS, _module, _parse
 
-from . import handed_over
+from . import frozen_graph
 from .conftest import HAS_TENSORFLOW
 from .oracle import ENVIRONMENT, ROOT
 
@@ -35,10 +35,10 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 
 @pytest.fixture
 def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder that holds a copy of the examples, as a checkout does, and what pages
-    convert."""
+    """A current folder that holds a copy of the examples, as a checkout does, and the frozen
+    graph that pages convert."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    handed_over.put(tmp_path)
+    frozen_graph.put(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -313,7 +313,7 @@ def rewrite() -> None:
     for page in PAGES:
         with tempfile.TemporaryDirectory() as scratch:
             shutil.copytree(ROOT / "examples", Path(scratch) / "examples")
-            handed_over.put(Path(scratch))
+            frozen_graph.put(Path(scratch))
             text = page.read_text()
             true = with_true_screens(text, session(Path(scratch)))
             if true != text:
