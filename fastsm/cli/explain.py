@@ -1,8 +1,8 @@
-"""Answer four questions for this model: why a list of tags? what is a signature, and do I
-need one? what is the assets_collection? why a SavedModel, and not a Saver checkpoint?
+"""Answer four questions for this model: why a list of tags? what is a signature, and do
+I need one? what is the assets_collection? why a SavedModel and not a Saver checkpoint?
 
-Which meta graph each loader takes, and why another request fails, in its own words; how a
-signature is called, as text that works as printed. Nothing is loaded."""
+Which meta graph each loader takes, and why another request fails, in its own words; how
+a signature is called, as text that works as printed. Nothing is loaded."""
 
 from __future__ import annotations
 
