@@ -15,6 +15,7 @@ from fastsm.cli import main
 from fastsm.cli.explain import QUESTIONS
 from fastsm.loaders import LOADERS, Obstacle
 
+from . import wire
 from .conftest import CorpusEntry, ModelFactory
 from .models import MODELS
 from .oracle import ROOT, Loader, Oracle
@@ -184,7 +185,16 @@ def obstacles(found: Explanation, loader: str, at: str = "load") -> list[Obstacl
 
 
 #: What the oracle calls the statuses of C++.
-KINDS = {"NOT_FOUND": "NotFoundError", "FAILED_PRECONDITION": "FailedPreconditionError"}
+KINDS = {
+    "NOT_FOUND": "NotFoundError", "FAILED_PRECONDITION": "FailedPreconditionError",
+    "INVALID_ARGUMENT": "InvalidArgumentError",
+}  # fmt: skip
+
+
+def opened(path: Path) -> fastsm.SavedModel:
+    model = fastsm.open(path)
+    assert isinstance(model, fastsm.SavedModel)
+    return model
 
 
 def check_obstacles(oracle: Oracle, path: Path) -> set[str]:
@@ -237,6 +247,64 @@ def test_a_vocabulary_that_is_not_there(
 
 def test_a_train_op_among_the_signatures(model: ModelFactory, oracle: Oracle) -> None:
     assert check_obstacles(oracle, model("train_op_signature")) == {"v2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "failing"),
+    [("v1_slots", {"v2"}), ("doubled_asset", {"cc"})],
+)
+def test_what_one_loader_alone_minds(
+    name: str, failing: set[str], model: ModelFactory, oracle: Oracle
+) -> None:
+    assert check_obstacles(oracle, model(name)) == failing
+
+
+@pytest.mark.parametrize("name", ["two_signatures", "v1_trained"])
+def test_a_path_that_tensorflow_takes_for_a_pattern(
+    name: str, model_copy: ModelFactory, oracle: Oracle
+) -> None:
+    path = model_copy(name)
+    assert check_obstacles(oracle, path.rename(path.with_name("a[b]c"))) == {"v2", "v1", "cc"}
+
+
+def with_fields(path: Path, *more: bytes) -> Path:
+    """A model whose first meta graph says more; of equal keys of a map the last counts."""
+    file = path / "saved_model.pb"
+    data, field = file.read_bytes(), opened(path).meta_graphs[0].field
+    changed = wire.delimited(2, data[field.at : field.end], *more)
+    file.write_bytes(data[: field.start] + changed + data[field.end :])
+    return path
+
+
+@pytest.mark.parametrize("ops", [["init_all_tables"] * 2, []])
+def test_an_init_op_that_is_not_one(
+    ops: list[str], model_copy: ModelFactory, oracle: Oracle
+) -> None:
+    names = wire.delimited(1, *(wire.delimited(1, op) for op in ops))
+    path = with_fields(model_copy("tables_and_tags"), wire.entry(4, "saved_model_main_op", names))
+    assert check_obstacles(oracle, path) == {"v2", "v1", "cc"}
+
+
+def test_an_input_that_is_fed_twice(model_copy: ModelFactory, oracle: Oracle) -> None:
+    path = model_copy("v1_trained")
+    [graph] = opened(path).meta_graphs
+    [info, *_] = graph.signatures["serving_default"].inputs.values()
+    tensor = wire.delimited(1, info.name) + wire.integer(2, info.dtype_number)
+    stored = graph.reader.joined(graph.signature_spans["serving_default"])
+    twice = stored + wire.entry(1, "again", tensor)
+    path = with_fields(path, wire.entry(5, "serving_default", twice))
+    assert check_obstacles(oracle, path) == {"v2"}
+
+
+def test_what_is_told_of_models_of_others_is_true(corpus_model: CorpusEntry) -> None:
+    catalog = corpus_model.catalog
+    if catalog["parse_error"]:
+        pytest.skip("TensorFlow cannot parse it")
+    result = catalog["load_v2"]["result"]
+    told = [one.said for one in obstacles(fastsm.explain(corpus_model.path), "v2")]
+    assert result != "ok" or not told
+    for text in ("add_slot", "more than once"):
+        assert (text in result) == any(said is not None and text in said.text for said in told)
 
 
 @pytest.mark.parametrize("name", ["legacy_init", "no_init_op", "v1_no_variables", "no_saver"])

@@ -4,11 +4,12 @@ loading that, and its own words where it refuses."""
 from __future__ import annotations
 
 from .collisions import Collision, collisions
-from .obstacles import Obstacle, obstacles
+from .feeds import unfed
+from .obstacles import NEEDS_KERAS_2, Obstacle, is_pattern, obstacles, slots
 from .picks import LOADERS, Pick, Said, pick, picks
 from .seen import methods, seen
 
 __all__ = [
-    "LOADERS", "Collision", "Obstacle", "Pick", "Said", "collisions", "methods", "obstacles",
-    "pick", "picks", "seen",
+    "LOADERS", "NEEDS_KERAS_2", "Collision", "Obstacle", "Pick", "Said", "collisions", "is_pattern",
+    "methods", "obstacles", "pick", "picks", "seen", "slots", "unfed",
 ]  # fmt: skip

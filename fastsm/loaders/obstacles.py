@@ -1,6 +1,7 @@
 """What keeps a loader that found a meta graph from loading it, or from calling it.
 
-What is told without reading the graph or the checkpoint; `fastsm.verify` looks for the rest.
+What is told by the outline, and by a walk along a graph that is not large; `fastsm.verify` looks
+for the rest.
 Source: tensorflow/python/saved_model/load.py, loader_impl.py, load_v1_in_v2.py,
 training/saver.py restore, tensorflow/cc/saved_model/loader.cc, loader_util.cc GetInitOp,
 tensorflow/lite/python/lite.py (2.21);
@@ -12,8 +13,10 @@ from __future__ import annotations
 import os
 
 from ..bundle import has_variables
+from ..graph.edges import edges_of
 from ..text import Record, listed, printable
-from ..views import INIT_COLLECTIONS, INIT_OP, TRAIN_OP, loads_by_objects
+from ..views import INIT_COLLECTIONS, INIT_OP, loads_by_objects
+from .feeds import fed_twice, unfed
 from .picks import BY_OBJECTS, LOADERS, Said
 from .seen import seen
 
@@ -27,6 +30,24 @@ if TYPE_CHECKING:
 
 #: The ops that read an asset while the model is loaded.
 _INITIALIZERS = ("InitializeTableFromTextFile", "InitializeTableFromTextFileV2")
+
+
+#: The ops that make variables.
+_VARIABLES = (b"VarHandleOp", b"VariableV2", b"Variable")
+
+#: An optimizer of Keras 2, which is made whole where tf_keras was imported before.
+#: Source: tf_keras/src/optimizers/legacy/optimizer_v2.py, its registered revived type (2.21).
+KERAS_2 = "optimizer"
+
+#: What is said of such an optimizer alone: the one obstacle that a script takes away.
+NEEDS_KERAS_2 = (
+    "an optimizer of Keras 2 has slot variables: import tf_keras before, or mend it by "
+    "fastsm repair --only object-slots"
+)
+
+#: Of a larger graph, and for more nodes in all its signatures, it is not told what they leave
+#: unfed.
+MAX_NODES, MAX_WALKED = 200_000, 5_000_000
 
 
 class Obstacle(Record):
@@ -56,33 +77,138 @@ class Obstacle(Record):
 
 
 def obstacles(
-    model: SavedModel, graph: MetaGraph, assets: Iterable[AssetFile] = ()
+    model: SavedModel, graph: MetaGraph, assets: Iterable[AssetFile] = (), *, path: bool = True
 ) -> list[Obstacle]:
     """What keeps loaders from a meta graph, in the order of LOADERS.
 
     Args:
         assets: Those of the meta graph, as `fastsm.assets` has them.
+        path: What comes of where the model lies, too: a server can be told another path.
 
     Raises FormatError where the meta graph is damaged.
     """
     found = [
-        *_variables(model, graph), *_init_op(model, graph), *_train_op(model, graph),
-        *_assets(model, assets), *_signatures(model, graph), *_version(model),
+        *_slots(model, graph), *_fed_twice(model, graph), *_unfed(model, graph),
+        *_assets_twice(graph), *_variables(model, graph, path), *_init_op(model, graph),
+        *_assets(model, assets), *_signatures(model, graph), *(_version(model) if path else ()),
     ]  # fmt: skip
     return sorted(found, key=lambda one: LOADERS.index(one.loader))
 
 
-def _variables(model: SavedModel, graph: MetaGraph) -> Iterator[Obstacle]:
-    """There is no checkpoint."""
-    if has_variables(model.folder):
+def is_pattern(path: str) -> bool:
+    """Whether TensorFlow takes a path for a pattern that does not match it: then it finds no
+    checkpoint below.
+
+    Source: tensorflow/core/util/tensor_slice_reader.cc, tsl/platform/file_system.cc Match (2.21).
+    """
+    _, bracket, rest = path.partition("[")
+    return "\\" in path or (bool(bracket) and "]" in rest)
+
+
+def slots(graph: MetaGraph) -> set[str]:
+    """What the objects that have slot variables say they are; tf_keras makes `KERAS_2`."""
+
+    def found() -> set[str]:
+        return {node.identifier for node in graph.objects or () if node.has_slot_variables}
+
+    return graph.once("slots", found)
+
+
+def _slots(model: SavedModel, graph: MetaGraph) -> Iterator[Obstacle]:
+    """Slot variables are made by a method that only their optimizer's class has."""
+    found = slots(graph) if loads_by_objects(model.meta_graphs) else set()
+    if not found:
         return
+    words = "an optimizer has slot variables; fastsm repair --only object-slots mends it"
+    if found == {KERAS_2}:
+        words = NEEDS_KERAS_2
+    said = Said("AttributeError", "'_UserObject' object has no attribute 'add_slot'")
+    yield from (Obstacle(loader, "load", words, said) for loader in BY_OBJECTS)
+
+
+def _fed_twice(model: SavedModel, graph: MetaGraph) -> Iterator[Obstacle]:
+    """tf.saved_model.load makes a function of each signature of a TF1 model."""
+    if loads_by_objects(model.meta_graphs):
+        return
+    for key, signature in graph.signature_defs.items():
+        twice = fed_twice(signature)
+        if twice is not None:
+            words = (
+                f'the signature "{printable(key)}" has several inputs that are '
+                f"{printable(twice)}; fastsm remove-signature leaves it out"
+            )
+            text = f"TF_Output {twice} appears more than once in the input list"
+            said = Said("InvalidArgumentError", text)
+            yield from (Obstacle(loader, "load", words, said) for loader in BY_OBJECTS)
+            return
+
+
+def _unfed(model: SavedModel, graph: MetaGraph) -> Iterator[Obstacle]:
+    """And such a function needs an input for each placeholder."""
+    if loads_by_objects(model.meta_graphs) or graph.n_nodes > MAX_NODES:
+        return
+    left = MAX_WALKED
+    for key in graph.signature_spans:
+        left -= graph.n_nodes
+        if left < 0:
+            return
+        names = unfed(graph, key)
+        if names:
+            words = (
+                f'the signature "{printable(key)}" does not feed {listed(names)}, which its '
+                "outputs need; fastsm remove-signature leaves it out"
+            )
+            text = (
+                "A SavedModel signature needs an input for each placeholder the signature's "
+                f"outputs use. An output for signature '{key}' depends on a placeholder which is "
+                "not an input (i.e. the placeholder is not fed a value)."
+            )
+            for loader in BY_OBJECTS:
+                yield Obstacle(loader, "load", words, Said("UnliftableError", text))
+            return
+
+
+def _assets_twice(graph: MetaGraph) -> Iterator[Obstacle]:
+    """C++ feeds each definition of an asset, and each tensor once."""
+    seen: set[str] = set()
+    for asset in graph.assets:
+        if asset.tensor in seen:
+            words = (
+                f"{printable(asset.tensor)} is fed two assets; fastsm repair --only asset-tensor "
+                "mends it"
+            )
+            said = Said(
+                "INVALID_ARGUMENT", f'Endpoint "{asset.tensor}" fed more than once.', 3
+            )
+            yield from (Obstacle(loader, "load", words, said) for loader in ("cc", "serving"))
+            return
+        seen.add(asset.tensor)
+
+
+def _variables(model: SavedModel, graph: MetaGraph, path: bool) -> Iterator[Obstacle]:
+    """There is no checkpoint, or none that is found."""
     prefix = os.path.join(model.folder, "variables", "variables")
+    if has_variables(model.folder) and _restores_nothing(graph):
+        words = (
+            "saver_def names no op that restores: C++ loads it, and leaves variables without "
+            "values"
+        )
+        yield from (Obstacle(loader, "call", words) for loader in ("cc", "serving"))
+    if not has_variables(model.folder):
+        words = "variables/variables.index is not there"
+    elif path and is_pattern(model.folder):
+        words = (
+            "TensorFlow takes a path with \\ or [] for a pattern, and finds no checkpoint there: "
+            "move the model"
+        )
+    else:
+        return
     none = (
         "Unsuccessful TensorSliceReader constructor: Failed to find any matching files for "
         f"{prefix}"
     )
-    words = "variables/variables.index is not there"
     saver = graph.saver
+    by_saver = saver is not None and bool(saver.restore_op)
     if loads_by_objects(model.meta_graphs):
         said = Said(
             "FileNotFoundError",
@@ -91,14 +217,27 @@ def _variables(model: SavedModel, graph: MetaGraph) -> Iterator[Obstacle]:
             "`tf.saved_model.LoadOptions` to the io_device such as '/job:localhost'.",
         )
         yield from (Obstacle(loader, "load", words, said) for loader in BY_OBJECTS)
-    elif saver is not None and saver.restore_op:
+    elif by_saver:
         said = Said("NotFoundError", none)
         yield from (Obstacle(loader, "load", words, said) for loader in BY_OBJECTS)
-    if saver is not None and saver.restore_op:
-        said = Said("ValueError", f"The passed save_path is not a valid checkpoint: {prefix}")
-        yield Obstacle("v1", "load", words, said)
+    if not by_saver:
+        return
+    said = Said("ValueError", f"The passed save_path is not a valid checkpoint: {prefix}")
+    yield Obstacle("v1", "load", words, said)
+    if has_variables(model.folder):  # C++ looks for it, and then restores by the pattern
+        said = Said("NOT_FOUND", none, 5)
+        yield from (Obstacle(loader, "load", words, said) for loader in ("cc", "serving"))
+    else:
         words += ": it loads, and leaves variables without values"
         yield from (Obstacle(loader, "call", words) for loader in ("cc", "serving"))
+
+
+def _restores_nothing(graph: MetaGraph) -> bool:
+    """Whether a graph has variables, and no op that gives them values."""
+    saver = graph.saver
+    if saver is not None and saver.restore_op:
+        return False
+    return bool(edges_of(graph).nodes.owners(_VARIABLES))
 
 
 def _init_op(model: SavedModel, graph: MetaGraph) -> Iterator[Obstacle]:
@@ -122,20 +261,6 @@ def _init_op(model: SavedModel, graph: MetaGraph) -> Iterator[Obstacle]:
             )
             yield from (Obstacle(loader, "load", words, said) for loader in ("cc", "serving"))
         return
-
-
-def _train_op(model: SavedModel, graph: MetaGraph) -> Iterator[Obstacle]:
-    """tf.saved_model.load takes the train op of a TF1 model for a signature without inputs."""
-    if TRAIN_OP not in graph.signature_spans or loads_by_objects(model.meta_graphs):
-        return
-    text = (
-        "A SavedModel signature needs an input for each placeholder the signature's outputs "
-        f"use. An output for signature '{TRAIN_OP}' depends on a placeholder which is not an "
-        "input (i.e. the placeholder is not fed a value)."
-    )
-    words = f"{TRAIN_OP} has no inputs, and a train op needs some as a rule"
-    for loader in BY_OBJECTS:
-        yield Obstacle(loader, "load", words, Said("UnliftableError", text))
 
 
 def _assets(model: SavedModel, assets: Iterable[AssetFile]) -> Iterator[Obstacle]:

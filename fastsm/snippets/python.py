@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 
+from ..loaders import slots
 from ..text import listed, python_list, python_str, tag_set
 from . import Snippet, quoting, refusals
 from .values import Unfeedable, Value, specs_of
@@ -207,7 +208,7 @@ class _Script:
         self.imports: list[str] = []
         self.needs = ""
         self._eager = True
-        if subject is not None and refusals.slots(subject):
+        if subject is not None and subject.by_objects and slots(subject.graph):
             self.needs = ", tf_keras"
             self.imports.append("import tf_keras  # whose optimizer the model has")
         self._examples: list[Sequence[Feature]] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from binascii import b2a_base64
 
+from ..loaders import is_pattern
 from ..text import listed, printable, shell, tag_set
 from . import Snippet, quoting, refusals
 from .values import Unfeedable
@@ -115,7 +116,7 @@ def _docker(subject: Subject, flags: list[str]) -> tuple[str, None]:
 def _not_a_version(subject: Subject) -> str | None:
     """Why the server, told the folder around it, would not load the model; None: it would."""
     own = os.path.basename(os.path.abspath(subject.path))
-    if refusals.is_pattern(os.path.abspath(subject.path)):
+    if is_pattern(os.path.abspath(subject.path)):
         return "TensorFlow takes \\ or [] in its path for a pattern"
     if subject.version is None:
         return f"it loads folders that are numbers, and {printable(own)} is none"
