@@ -9,6 +9,7 @@ from ..check.rules import SEVERITIES
 from ..check.verify import verify
 from ..errors import UsageError
 from ..text import count, counted, printable, size
+from .output import wrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ OPTIONS: list[Option] = [
     ),
     FAIL_ON,
 ]
+
+#: What stands before the lines of a finding but the first.
+INDENT = " " * 9
 
 #: Of one rule in one file so many findings are printed; --json has them all.
 MAX_ALIKE = 5
@@ -101,15 +105,15 @@ def _findings(files: list[list[Finding]], n_omitted: int) -> list[str]:
             out += _finding(f)
         if len(found) > MAX_ALIKE:
             more = count(len(found) - MAX_ALIKE)
-            out.append(f"{'':9}and {more} more like this in the file; --json lists them")
+            out.append(f"{INDENT}and {more} more like this in the file; --json lists them")
     if len(files) > MAX_FILES:
         more = counted(len(files) - MAX_FILES, "more file")
         n = count(sum(map(len, files[MAX_FILES:])))
-        out.append(f"{'':9}and {n} like this in {more}; --json lists them")
+        out.append(f"{INDENT}and {n} like this in {more}; --json lists them")
     if n_omitted:
-        out.append(f"{'':9}and {count(n_omitted)} more that were counted and not kept")
+        out.append(f"{INDENT}and {count(n_omitted)} more that were counted and not kept")
     if files[0][0].fix:
-        out.append(f"{'':9}fix: {files[0][0].fix}")
+        out.append(f"{INDENT}fix: {files[0][0].fix}")
     return out
 
 
@@ -119,7 +123,7 @@ def _finding(f: Finding) -> list[str]:
     if f.offset is not None:
         end = f"..{count(f.offset + f.size)}" if f.size else ""
         span = f"byte {count(f.offset)}{end}  "
-    return [f"{f.severity:<9}{f.id:<19} {where}", f"{'':9}{span}{f.message}"]
+    return [f"{f.severity:<9}{f.id:<19} {where}", *wrapped(span + f.message, INDENT, INDENT)]
 
 
 def _summary(report: Report) -> list[str]:
