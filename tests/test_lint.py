@@ -290,6 +290,8 @@ def test_ops_of_libraries(folder: Path) -> None:
     nodes = [node("a", "TFText>NgramsStringJoin"), node("b", "WordpieceTokenizeWithOffsets")]
     _, words = only(lint(folder, graph(*nodes)))
     assert words.endswith(": import tensorflow_text registers them")
+    _, words = only(lint(folder, graph(node("a", "Resampler"))))
+    assert words == "Resampler: tf.contrib, which TensorFlow 2 does not have, registers it"
     assert lint(folder, graph(node("a", "f"), functions=(function("f"),))) == []
 
 

@@ -1,7 +1,7 @@
 """Who provides ops that TensorFlow does not have: the import that registers them.
 
-Source: the op registry with tensorflow_text 2.12 and struct2tensor 0.44 loaded; the others
-have names with a prefix.
+Source: the op registry with tensorflow_text 2.12 and struct2tensor 0.44 loaded; the libraries of
+tf.contrib in TensorFlow 1.15; the others have names with a prefix.
 """
 
 from __future__ import annotations
@@ -37,6 +37,45 @@ _NAMES = {
     """,
     _TENSORRT: """
         CreateTRTResourceHandle GetCalibrationDataOp InitializeTRTResource SerializeTRTResource
+    """,
+    "tf.contrib, which TensorFlow 2 does not have,": """
+        AdjustHsvInYiq BigtableClient BigtableLookupDataset BigtablePrefixKeyDataset
+        BigtableRangeKeyDataset BigtableSampleKeyPairsDataset BigtableSampleKeysDataset
+        BigtableScanDataset BigtableTable BipartiteMatch BucketizeWithInputBoundaries
+        BuildCategoricalEqualitySplits BuildDenseInequalitySplits
+        BuildSparseInequalitySplits BytesInUse BytesLimit CenterTreeEnsembleBias
+        CreateFertileStatsVariable CreateQuantileAccumulator CreateStatsAccumulatorScalar
+        CreateStatsAccumulatorTensor CreateTreeEnsembleVariable CreateTreeVariable
+        DatasetToBigtable DecisionTreeEnsembleResourceHandleOp DecisionTreeResourceHandleOp
+        DecodeAudio DecodeAudioV2 DecodeLibsvm DecodeVideo EncodeAudio EncodeAudioV2
+        FeatureUsageCounts FertileStatsDeserialize FertileStatsIsInitializedOp
+        FertileStatsResourceHandleOp FertileStatsSerialize FinalizeTree
+        FusedConv2DBiasActivation GatherTree GradientTreesPartitionExamples
+        GradientTreesPrediction GradientTreesPredictionVerbose GrowTreeEnsemble GrowTreeV4
+        HardRoutingFunction IgniteDataset ImageConnectedComponents ImageProjectiveTransform
+        KFeatureGradient KFeatureRoutingFunction KafkaDataset KinesisDataset
+        MakeQuantileSummaries MaskedMatmul MaxBytesInUse ObtainNext PeriodicResample
+        PeriodicResampleOpGrad ProcessInputV4 QuantileAccumulatorAddSummaries
+        QuantileAccumulatorDeserialize QuantileAccumulatorFlush
+        QuantileAccumulatorFlushSummary QuantileAccumulatorGetBuckets
+        QuantileAccumulatorIsInitialized QuantileAccumulatorSerialize QuantileBuckets
+        QuantileStreamResourceHandleOp Quantiles ReduceSliceMax ReduceSliceMin
+        ReduceSliceProd ReduceSliceSum ReinterpretStringToFloat Resampler ResamplerGrad
+        RoutingFunction RoutingGradient ScatterAddNdim SequenceFileDataset
+        SingleImageRandomDotStereograms SkipGramGenerateCandidates SparseFeatureCross
+        SparseFeatureCrossV2 StatsAccumulatorScalarAdd StatsAccumulatorScalarDeserialize
+        StatsAccumulatorScalarFlush StatsAccumulatorScalarIsInitialized
+        StatsAccumulatorScalarMakeSummary StatsAccumulatorScalarResourceHandleOp
+        StatsAccumulatorScalarSerialize StatsAccumulatorTensorAdd
+        StatsAccumulatorTensorDeserialize StatsAccumulatorTensorFlush
+        StatsAccumulatorTensorIsInitialized StatsAccumulatorTensorMakeSummary
+        StatsAccumulatorTensorResourceHandleOp StatsAccumulatorTensorSerialize
+        StochasticHardRoutingFunction StochasticHardRoutingGradient TraverseTreeV4
+        TreeDeserialize TreeEnsembleDeserialize TreeEnsembleIsInitializedOp
+        TreeEnsembleSerialize TreeEnsembleStampToken TreeEnsembleStats
+        TreeEnsembleUsedHandlers TreeIsInitializedOp TreePredictionsV4 TreeSerialize
+        TreeSize UnpackPath UpdateModelV4 WALSComputePartialLhsAndRhs ZeroInitializer
+        ZeroVarInitializer
     """,
 }
 
