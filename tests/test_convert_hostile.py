@@ -15,23 +15,16 @@ import pytest
 from google.protobuf.message_factory import GetMessageClass
 
 import fastsm
+from fastsm._core import slice_key
 from fastsm.cli import main
 from fastsm.edits.convert.origin import find_origin
 from fastsm.errors import FormatError, MissingError
 
-from .convertible import (
-    LINE,
-    SAVER,
-    graph_def,
-    placeholder,
-    put,
-    scalar,
-    unary,
-)
+from .convertible import LINE, SAVER, graph_def, placeholder, put, ref, scalar, unary
 from .edits import tree
 from .graphs import FLOAT, node
 from .tables import Maker, masked_crc, read_table
-from .test_variables import entry, header
+from .test_variables import entry, extents, header
 from .wire import message_type
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "checkpoint"
@@ -197,6 +190,32 @@ def test_an_entry_of_another_size(tmp_path: Path) -> None:
     (tmp_path / "model.ckpt.index").write_bytes(Maker([rows]).write())
     (tmp_path / "model.ckpt.data-00000-of-00001").write_bytes(bytes(8))
     refused(prefix, r"w has 8 bytes, and the shape \[\]")
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (entry(FLOAT, (2,), 8), None),
+        (entry(FLOAT, (2,), 12), r"the slice 0,2 of w has 12 bytes, and the shape \[2\]"),
+        (entry(FLOAT, (3,), 12), "the slice 0,2 of w is of another dtype or shape"),
+        (entry(3, (2,), 8), "the slice 0,2 of w is of another dtype or shape"),
+        (None, "the slice 0,2 of w is not in the checkpoint"),
+    ],
+)
+def test_slices_that_are_other_ones(
+    tmp_path: Path, part: bytes | None, message: str | None
+) -> None:
+    line = [LINE[0], ref("w", 2), *LINE[2:]]
+    prefix = put(tmp_path / "source", line, scalar("w"), fields=SAVER)
+    whole = entry(FLOAT, (2,), 0, slices=[extents((0, 2))])
+    rows = [(b"", header()), (b"w", whole)]
+    rows += [(slice_key(b"w", ((0, 2),)), part)] if part is not None else []
+    prefix.with_name("model.ckpt.index").write_bytes(Maker([sorted(rows)]).write())
+    prefix.with_name("model.ckpt.data-00000-of-00001").write_bytes(bytes(12))
+    if message is None:
+        fastsm.convert(prefix, tmp_path / "out", outputs={"y": "y:0"}, sync=False)
+    else:
+        refused(prefix, message)
 
 
 def test_a_shard_cut_short(tmp_path: Path) -> None:

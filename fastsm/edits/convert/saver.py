@@ -11,7 +11,7 @@ from __future__ import annotations
 from math import prod
 
 from ..._core import delimited, number, slice_key
-from ...bundle.rewrite import spec
+from ...bundle.rewrite import spec as slice_spec
 from ...dtypes import REF, SIZES
 from ...dtypes import name as dtype_name
 from ...errors import MissingError, RefusedError
@@ -83,17 +83,30 @@ class Entries:
             there, here = _shown(shape), _shown(dims)
             return f"{printable(key)} is of shape {there} there, of {here} in the graph"
         if n_slices:
-            return self._lost_slice(key)
-        if stored in SIZES and shape is not None and n_bytes != SIZES[stored] * prod(shape):
-            return f"{printable(key)} has {counted(n_bytes, 'byte')}, and the shape {_shown(shape)}"
+            return self._problem_of_slices(key, stored, shape or ())
+        return _misfit(printable(key), stored, shape, n_bytes)
+
+    def _problem_of_slices(self, key: bytes, dtype: int, whole: tuple[int, ...]) -> str | None:
+        """What is wrong with a slice of a partitioned tensor, in words."""
+        for extents in self._index.slices(self.rows[key]):
+            name = f"the slice {slice_spec(extents)} of {printable(key)}"
+            row = self.rows.get(slice_key(key, extents))
+            if row is None:
+                return f"{name} is not in the checkpoint"
+            dims = tuple(d if n < 0 else n for d, (_, n) in zip(whole, extents, strict=False))
+            stored, shape, _, _, n_bytes, _, _ = self._index.entry(row)
+            if (stored, shape) != (dtype, dims):
+                return f"{name} is of another dtype or shape"
+            if problem := _misfit(name, stored, shape, n_bytes):
+                return problem
         return None
 
-    def _lost_slice(self, key: bytes) -> str | None:
-        """Which slice of a partitioned tensor is not there, in words."""
-        for extents in self._index.slices(self.rows[key]):
-            if slice_key(key, extents) not in self.rows:
-                return f"the slice {spec(extents)} of {printable(key)} is not in the checkpoint"
+
+def _misfit(name: str, dtype: int, shape: tuple[int, ...] | None, n_bytes: int) -> str | None:
+    """That an entry has not as many bytes as its shape takes, in words."""
+    if dtype not in SIZES or shape is None or n_bytes == SIZES[dtype] * prod(shape):
         return None
+    return f"{name} has {counted(n_bytes, 'byte')}, and the shape {_shown(shape)}"
 
 
 def _whole(spec: bytes) -> tuple[int, ...] | None:
