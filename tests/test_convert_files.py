@@ -10,7 +10,7 @@ import fastsm
 from fastsm.verbs.convert import ConvertResult
 
 from .convertible import asset_paths, placeholder, put, strings, unary
-from .graphs import RESOURCE, STRING, dtype, node
+from .graphs import RESOURCE, STRING, dtype, init_op, node
 from .wire import delimited
 
 #: A table that is filled from the file that `path` holds; ids looks something up in it.
@@ -171,8 +171,22 @@ def test_a_path_behind_a_default(tmp_path: Path, here: Path) -> None:
 def test_a_table_that_nothing_fills(tmp_path: Path, here: Path) -> None:
     nodes = [n for n in TABLE if b"fill" not in n]
     meta = put(tmp_path / "src", nodes).with_name("model.ckpt.meta")
-    assert any("nothing in the graph fills table" in w for w in convert(meta).warnings)
+    (warning,) = convert(meta).warnings
+    assert warning == "loading does not fill table: looking something up there fails"
     nodes.append(unary("fill", "LookupTableImportV2", "table", "text", "text", number=RESOURCE))
     meta = put(tmp_path / "src", nodes).with_name("model.ckpt.meta")
     result = convert(meta)
     assert result.warnings == [] and result.init == "a new init op: fills 1 table"
+    # An init op of the graph's own that does something else does not fill it.
+    nodes.append(node("mine", "NoOp"))
+    meta = put(tmp_path / "src", nodes, fields=init_op("mine")).with_name("model.ckpt.meta")
+    assert convert(meta).warnings == [warning]
+
+
+def test_a_table_that_can_be_filled_later(tmp_path: Path, here: Path) -> None:
+    nodes = [
+        placeholder("text", STRING, -1), node("table", "MutableHashTableV2"),
+        node("ids", "LookupTableFindV2", "table", "text", "text", Tout=dtype(STRING)),
+    ]  # fmt: skip
+    meta = put(tmp_path / "src", nodes).with_name("model.ckpt.meta")
+    assert convert(meta).warnings == ["loading does not fill table: it starts empty"]

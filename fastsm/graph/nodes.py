@@ -120,6 +120,18 @@ class Node:
         f = last(fields, 3, VARINT)
         return f.value if f else len(self.dtypes(name)) if fields else None
 
+    def payload(self, field: Field) -> bytes:
+        """The bytes of a field that lies in it."""
+        return self._reader.bytes(field, self.place)
+
+    def varints(self, field: Field) -> list[int]:
+        """The numbers of a repeated field: one, or a packed list."""
+        return [field.value] if field.wire == VARINT else list(_varints(self.payload(field)))
+
+    def within(self, spans: Spans) -> list[Field]:
+        """The fields of a message that lies in it."""
+        return self._reader.fields(spans, self.place)
+
     def strings(self) -> list[bytes]:
         """Of a Const: its strings, as stored: those left out at the end are as the last."""
         found = [f for f in self.tensor() if f.number == 8 and f.wire == LEN]

@@ -12,6 +12,7 @@ from ..text import counted, printable
 from . import op_types
 from .edges import Live, edges_of
 from .nodes import node_of
+from .shapes import Shapes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Tensors:
         self._nodes = self._edges.named(split(name)[0].encode() for name in wanted)
         self._ops: dict[bytes, Message | None] = {}
         self._version: int | None = None
+        self._shapes: Shapes | None = None
 
     def find(self, name: str) -> Tensor | str:
         """The tensor of this name, ``x:0`` or ``x``; or what is wrong with the name."""
@@ -150,13 +152,22 @@ class Tensors:
         shapes = node.shapes("_output_shapes")
         if output < len(shapes):
             return shapes[output]
-        if node.op not in _SHAPED or not node.attr("shape"):
+        if node.op not in _SHAPED:
+            return self._inferred(node, output)
+        if not node.attr("shape"):
             return None
         dims = node.shape("shape")
         legacy = node.op == b"Variable" or (
             node.op == b"Placeholder" and self._producer() <= _LEGACY_PLACEHOLDER
         )
         return None if dims == () and legacy else dims
+
+    def _inferred(self, node: Node, output: int) -> tuple[int, ...] | None:
+        """The shape by what the graph does before: of a graph whose writer did not leave it."""
+        row = self._edges.row(node.name)
+        if self._shapes is None:
+            self._shapes = Shapes(self._edges)
+        return None if row is None else self._shapes.of(row, output)
 
     def _producer(self) -> int:
         """The version of the graph, read once: it may lie behind a million nodes."""

@@ -32,9 +32,13 @@ _FILLS = (
     b"LookupTableImportV2",
 )  # fmt: skip
 
-#: Ops that make a table that is filled once; others are filled by the saver, or while they are
-#: used.
+#: Ops that make a table that is filled once, and those whose tables can also be filled by the
+#: saver, or while they are used.
 _TABLE = (b"HashTable", b"HashTableV2")
+_MUTABLE = (
+    b"MutableHashTable", b"MutableHashTableV2", b"MutableHashTableOfTensors",
+    b"MutableHashTableOfTensorsV2", b"MutableDenseHashTable", b"MutableDenseHashTableV2",
+)  # fmt: skip
 
 
 class Initializers:
@@ -44,7 +48,6 @@ class Initializers:
         own: The init op that the graph names itself; None without one.
         tables: The rows of the ops that fill tables, in the order of their collection.
         locals: The rows of the ops that initialize local variables.
-        unfilled: The rows of tables that nothing fills.
     """
 
     def __init__(self, graph: MetaGraph, edges: Edges, variables: Variables) -> None:
@@ -60,7 +63,24 @@ class Initializers:
         rows = rows or filling
         self.tables = list(dict.fromkeys(rows))
         self.locals = list(dict.fromkeys(variables.initializers.values()))
-        self.unfilled = sorted(tables.difference(edges.taken(row)[0] for row in filling))
+
+    def empty(self, used: set[int], run: Iterable[int]) -> tuple[list[int], list[int]]:
+        """The tables that are empty when a model is loaded.
+
+        Args:
+            used: The nodes that the outputs need.
+            run: All that loading runs.
+
+        Returns:
+            Those that cannot be asked then, and those that can.
+        """
+        edges = self._edges
+        filled = {t for row in run if edges.op(row) in _FILLS for t in edges.taken(row)[:1]}
+        found = [
+            [row for row in edges.with_op(*ops) if row in used and row not in filled]
+            for ops in (_TABLE, _MUTABLE)
+        ]
+        return found[0], found[1]
 
     @property
     def rows(self) -> list[int]:

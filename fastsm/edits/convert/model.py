@@ -182,7 +182,8 @@ class Conversion:
         behind = flow.behind(self._rows(self.proposal.outputs.values()), fed)
         needed = set(self._variables.among(behind))
         inits = Initializers(graph, edges, self._variables)
-        given = self._initialized(inits)
+        runs = flow.behind(inits.rows if inits.own is None else self._rows([inits.own.name]))
+        given = set(self._variables.assigned_by(runs))
         names = scopes(edges.name(row) for row in edges.rows(0))
         nodes, rewrite = b"", self.draft.rewrite()
         bundle = self.draft.bundle
@@ -200,6 +201,7 @@ class Conversion:
             else:
                 self._check_needed(needed - given, restoring)
                 self.saver = "the graph's own"
+                runs |= restoring
         if inits.rows:
             name = free_name(names, b"init_tables" if inits.tables else b"init_locals")
             nodes += new_init_op(edges, inits.rows, name)
@@ -207,24 +209,21 @@ class Conversion:
             self._new_init = name
         insert(rewrite, graph, nodes)
         self.draft.put(rewrite)
-        unfilled = [row for row in inits.unfilled if row in behind]
-        if unfilled:
-            self.draft.plan.warnings.append(
-                f"nothing in the graph fills {listed(self._names(unfilled), 4)}: looking something "
-                "up there fails"
-            )
+        self._tell_empty(*inits.empty(behind, runs))
 
     def _rows(self, tensors: Iterable[str]) -> list[int]:
         """The nodes that tensors are outputs of; of those that there are."""
         names = (split(tensor)[0].encode("utf-8", "surrogateescape") for tensor in tensors)
         return [row for name in names if (row := self._edges.row(name)) is not None]
 
-    def _initialized(self, inits: Initializers) -> set[int]:
-        """The variables that loading initializes beside the saver."""
-        rows = inits.rows
-        if inits.own is not None:
-            rows = self._rows([inits.own.name])
-        return set(self._variables.assigned_by(self._flow.behind(rows)))
+    def _tell_empty(self, fail: list[int], start_empty: list[int]) -> None:
+        """Warn of tables that loading does not fill."""
+        for rows, words in (
+            (fail, "looking something up there fails"), (start_empty, "it starts empty"),
+        ):  # fmt: skip
+            if rows:
+                names = listed(self._names(rows), 4)
+                self.draft.plan.warnings.append(f"loading does not fill {names}: {words}")
 
     def _new_saver(self, needed: set[int], entries: Entries, names: set[bytes]) -> NewSaver:
         graph_has = self.draft.graphs[0].saver is not None
