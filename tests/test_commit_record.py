@@ -130,10 +130,13 @@ def test_a_receipt_that_cannot_be_written_stops_the_edit(folder: Path, receipt: 
 
 
 def test_a_receipt_in_the_new_model_is_refused(folder: Path, tmp_path: Path) -> None:
-    (out := tmp_path / "out").mkdir()
-    with pytest.raises(RefusedError, match="lies inside the new model"):
-        commit(retag(folder), out=str(out), receipt=str(out / "receipt.json"))
-    assert os.listdir(out) == []
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "absent"):
+        out = tmp_path / name
+        with pytest.raises(RefusedError, match="lies inside the new model"):
+            commit(retag(folder), out=str(out), receipt=str(out / "receipt.json"))
+    assert sorted(os.listdir(tmp_path)) == ["empty", folder.name]
+    assert os.listdir(tmp_path / "empty") == []
 
 
 # --- the backup, and back ----------------------------------------------------------------

@@ -149,8 +149,8 @@ def _commit(
         if folder is not None:
             _check_vacant(writer, folder)
     if receipt is not None:
-        _check_outside(writer, receipt)
         _check_receipt(writer, receipt, out)
+        _check_outside(writer, receipt)
     if plan.empty and out is None and receipt is None:
         return Committed(plan, plan.path, [], writer.warnings)
     if plan.new and out is None:  # a dry run: there is no place yet to look at
