@@ -312,3 +312,34 @@ def test_nothing_keeps_loaders_from_a_sound_model(
     name: str, model: ModelFactory, oracle: Oracle
 ) -> None:
     assert check_obstacles(oracle, model(name)) == set()
+
+
+# -- large ones ----------------------------------------------------------------------------
+
+
+def meta_graph(tags: list[str], n_signatures: int) -> bytes:
+    info = wire.delimited(1, *(wire.delimited(4, tag) for tag in tags))
+    tensor = wire.delimited(1, "x:0") + wire.integer(2, 1)
+    signatures = (
+        wire.entry(5, f"s{i}", wire.entry(1, "x", tensor), wire.entry(2, "y", tensor))
+        for i in range(n_signatures)
+    )
+    return wire.delimited(2, info, *signatures)
+
+
+@pytest.mark.parametrize(
+    "graphs",
+    [
+        [meta_graph([f"t{i}"], 2) for i in range(500)],
+        [meta_graph(["serve"], 2)] * 500,
+        [meta_graph(["serve"], 5000)],
+        [meta_graph([f"t{i}" for i in range(20_000)] * 2, 1)],
+    ],
+    ids=["meta graphs", "shadowed", "signatures", "tags"],
+)
+def test_a_screen_stays_one_to_be_read(
+    graphs: list[bytes], tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"".join(graphs))
+    spoken = screen(capsys, tmp_path)
+    assert len(spoken.splitlines()) < 130 and len(spoken) < 20_000

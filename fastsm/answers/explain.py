@@ -129,10 +129,11 @@ def _tagged(graph: MetaGraph) -> Tagged:
 
 def _signatures(model: SavedModel, graph: MetaGraph) -> list[Explained]:
     found = []
+    signatures = graph.signatures
     for key, loaders in seen(model, graph).items():
         out = Explained()
         out.meta_graph, out.key, out.loaders = graph.index, key, loaders
-        signature = graph.signatures.get(key)
+        signature = signatures.get(key)
         out.inputs = dict(sorted(signature.inputs.items())) if signature else {}
         out.outputs = dict(sorted(signature.outputs.items())) if signature else {}
         out.defaults = signature.defaults if signature else {}

@@ -36,6 +36,9 @@ MAX_TENSORS = 8
 #: A script of more lines is left to --signature.
 MAX_LINES = 16
 
+#: A call or an error is cut here: its tags may be megabytes.
+MAX_TEXT = 1000
+
 _IN = "   "
 _IN2 = "     "
 
@@ -68,6 +71,11 @@ def _title(explanation: Explanation) -> str:
 
 def _text(text: str) -> list[str]:
     return wrapped(text, _IN, _IN)
+
+
+def _set(tagged: Tagged) -> str:
+    """The tag set of a meta graph."""
+    return printable(tag_set(set(tagged.tags)), MAX_TEXT)
 
 
 def _more(n: int, what: str) -> list[str]:
@@ -116,11 +124,11 @@ def _tagged(explanation: Explanation, tagged: Tagged) -> Iterator[str]:
         parts.append(counted(tagged.functions, "function"))
     if tagged.objects is not None:
         parts.append(counted(tagged.objects, "object"))
-    yield f"{_IN}{tag_set(set(tagged.tags))}   {', '.join(parts)}"
+    yield f"{_IN}{_set(tagged)}   {', '.join(parts)}"
     tags = explanation.tags
     odd = [c for c in tags.collisions if c.meta_graph == tagged.meta_graph]
     for collision in odd:
-        yield from wrapped(collision.words, _IN2, _IN2)
+        yield from wrapped(printable(collision.words, MAX_TEXT), _IN2, _IN2)
         if collision.kind == "letters" and collision.word:
             path = shell(explanation.path)
             letters = ",".join(sorted(set(tagged.tags)))
@@ -142,14 +150,14 @@ def _tagged(explanation: Explanation, tagged: Tagged) -> Iterator[str]:
 
 def _call(found: Pick) -> str:
     if found.loader == "serving":
-        return f"TF Serving: {serving_words(found.call)}"
+        return f"TF Serving: {printable(serving_words(found.call), MAX_TEXT)}"
     how = "   by its objects" if found.reads == "object graph" and found.loader == "v2" else ""
-    return f"{found.call}{how}"
+    return f"{printable(found.call or '', MAX_TEXT)}{how}"
 
 
 def _asked(explanation: Explanation) -> Iterator[str]:
     asked = explanation.tags.asked
-    sets = listed((tag_set(set(t.tags)) for t in explanation.tags.meta_graphs), MAX_SHOWN)
+    sets = listed((_set(t) for t in explanation.tags.meta_graphs), MAX_SHOWN)
     yield from _text(f"Asked for {tag_set(asked[0].tags or ())}; the model has {sets}:")
     for found in asked:
         if found.meta_graph is not None:
@@ -178,7 +186,7 @@ def _error(type: str, text: str, code: int | None) -> Iterator[str]:
     inside = _IN2 + "  "
     for i, line in enumerate(text.split("\n")):
         start = "" if i else f"{type}{number}: "
-        yield from wrapped(start + printable(line, 500), inside, inside)
+        yield from wrapped(start + printable(line, MAX_TEXT), inside, inside)
 
 
 # -- 2 --
@@ -250,7 +258,7 @@ def _signature(explanation: Explanation, explained: Explained, several: bool) ->
     key = printable(explained.key) if explained.key.strip() else f'"{explained.key}"'
     where = ""
     if several:
-        where = f"   {tag_set(set(explanation.tags.meta_graphs[explained.meta_graph].tags))}"
+        where = f"   {_set(explanation.tags.meta_graphs[explained.meta_graph])}"
     yield f"{_IN}{key}{where}"
     if explained.words:
         yield from _side("takes", explained.inputs)
@@ -371,8 +379,8 @@ def _saver(explanation: Explanation) -> Iterator[str]:
         yield from wrapped(one, _IN2, _IN2 + "  ")
     ways: dict[str, list[str]] = {}
     for loading in found.loading:
-        tags = explanation.tags.meta_graphs[loading.meta_graph].tags
-        ways.setdefault(_loading(loading), []).append(tag_set(set(tags)))
+        tagged = explanation.tags.meta_graphs[loading.meta_graph]
+        ways.setdefault(_loading(loading), []).append(_set(tagged))
     for what, sets in list(ways.items())[:MAX_SHOWN]:
         of = f" {listed(sets, 4)}" if len(explanation.tags.meta_graphs) > 1 else ""
         yield from _text(f"Loading{of} into a session runs {what}.")
@@ -408,7 +416,7 @@ def _obstacles(explanation: Explanation) -> Iterator[str]:
         indices = dict.fromkeys(one.meta_graph for one in those)
         where = ""
         if len(indices) < len(graphs):
-            where = f", {listed((tag_set(set(graphs[i].tags)) for i in indices), 4)}"
+            where = f", {listed((_set(graphs[i]) for i in indices), 4)}"
         verb = "load" if at == "load" else "call"
         rules = dict.fromkeys(one.obstacle.rule for one in those if one.obstacle.rule)
         by = f" [{', '.join(rules)}]" if rules else ""

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 from unittest import mock
@@ -56,10 +57,12 @@ def _of_cc(path: str, tags: list[str]) -> Row:
 
 @contextlib.contextmanager
 def _stopping() -> Iterator[None]:
-    """Stop loaders of Python where they have their meta graph."""
+    """Stop loaders of Python where they have their meta graph; the file is parsed once."""
     name = "get_meta_graph_def_from_tags"
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(load, "Loader", _by_objects))
+        parse = functools.cache(loader_impl.parse_saved_model)
+        stack.enter_context(mock.patch.object(loader_impl, "parse_saved_model", parse))
         for kind in (loader_impl.SavedModelLoader, load_v1_in_v2._EagerSavedModelLoader):
             stack.enter_context(mock.patch.object(kind, name, _stopped(getattr(kind, name))))
         yield
