@@ -3,7 +3,7 @@
 Source: tensorflow/python/saved_model/load.py load_partial, load_v1_in_v2.py and loader_impl.py
 get_meta_graph_def_from_tags, tensorflow/cc/saved_model/reader.cc FindMetaGraphDef,
 tensorflow/lite/python/lite.py TFLiteConverterV2.from_saved_model (2.21);
-tensorflow_serving/model_servers/server.cc, util/tags of saved_model_bundle_factory.cc.
+tensorflow_serving/model_servers/server.cc: saved_model_tags, split at commas.
 """
 
 from __future__ import annotations
