@@ -53,7 +53,7 @@ def test_a_proposal(run: Any, prefix: str) -> None:
         "  output  y  y:0  float32[...]\n"
         "when it is loaded\n"
         "  restores     the graph's own: 1 tensor restored\n"
-        "  runs         none\n"
+        "  runs         nothing\n"
     )
     assert done.err == (
         "nothing written. To write:\n"

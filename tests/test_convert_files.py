@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import fastsm
 from fastsm.verbs.convert import ConvertResult
 
-from .convertible import asset_paths, placeholder, put, strings, unary
+from .convertible import LINE, asset_paths, placeholder, put, ref, scalar, strings, unary
 from .graphs import RESOURCE, STRING, dtype, init_op, node
 from .wire import delimited
 
@@ -56,10 +57,9 @@ def test_a_file_beside_the_graph(tmp_path: Path, here: Path, listed: bool) -> No
 
 
 def test_where_a_relative_path_is_looked_for(tmp_path: Path, here: Path) -> None:
-    """From the current folder first, as the program that made the graph did; then beside the
-    graph; by its name alone last."""
+    """Below the graph's folder, as it is said; then by its name alone."""
     meta = source(tmp_path / "src", "data/words.txt")
-    places = [here / "data", meta.parent / "data", meta.parent, meta.parent / "assets"]
+    places = [meta.parent / "data", meta.parent, meta.parent / "assets"]
     for i, place in enumerate(places):
         place.mkdir(exist_ok=True)
         (place / "words.txt").write_text(str(i))
@@ -67,8 +67,31 @@ def test_where_a_relative_path_is_looked_for(tmp_path: Path, here: Path) -> None
         convert(meta, tmp_path / f"out{i}")
         assert (tmp_path / f"out{i}" / "assets" / "words.txt").read_text() == str(i)
         (place / "words.txt").unlink()
-    with pytest.raises(fastsm.MissingError, match=r"not there\. Looked for: data/words\.txt"):
+    looked = f"not there. Looked for: {meta.parent}/data/words.txt"
+    with pytest.raises(fastsm.MissingError, match=re.escape(looked)):
         convert(meta)
+
+
+def test_a_file_beside_the_checkpoint(tmp_path: Path, here: Path) -> None:
+    nodes = [strings("path", "words.txt"), *TABLE, ref("w")]
+    meta = put(tmp_path / "graph", nodes).with_name("model.ckpt.meta")
+    prefix = put(tmp_path / "weights", LINE, scalar("w"))
+    (prefix.parent / "words.txt").write_text("w")
+    (asset,) = convert(meta, checkpoint=prefix).assets
+    assert asset.file == str(prefix.parent / "words.txt")
+
+
+def test_the_current_folder_is_no_place_for_a_graph_to_choose_from(
+    tmp_path: Path, here: Path
+) -> None:
+    """A stranger's graph must not decide what of it is published."""
+    (here / ".ssh").mkdir()
+    (here / ".ssh" / "id_rsa").write_text("s")
+    meta = source(tmp_path / "src", ".ssh/id_rsa")
+    with pytest.raises(fastsm.MissingError, match="only where you name it") as caught:
+        convert(meta)
+    assert "--asset path:0=.ssh/id_rsa" in str(caught.value)
+    assert [a.name for a in convert(meta, assets={"path:0": ".ssh/id_rsa"}).assets] == ["id_rsa"]
 
 
 def test_an_absolute_path_is_taken_beside_the_graph_alone(tmp_path: Path, here: Path) -> None:

@@ -66,7 +66,7 @@ def sum_of(*names: str) -> list[bytes]:
 def test_the_graph_s_own(tmp_path: Path) -> None:
     prefix = put(tmp_path / "src", LINE, scalar("w"), fields=SAVER)
     result = convert(prefix, tmp_path / "out")
-    assert result.saver == "the graph's own: 1 tensor restored" and result.init == "none"
+    assert result.saver == "the graph's own: 1 tensor restored" and result.init == "nothing"
     graph = model_of(tmp_path / "out")
     meta = (tmp_path / "src" / "model.ckpt.meta").read_bytes()
     data = (tmp_path / "out" / "saved_model.pb").read_bytes()
@@ -285,7 +285,7 @@ def test_a_mutable_table_is_not_filled_by_loading(tmp_path: Path) -> None:
     ]
     nodes = [n for n in restoring("w") if b"restore_all" not in n]
     prefix = put(tmp_path / "src", [*LINE[:4], *table, *nodes, *save], scalar("w"), fields=SAVER)
-    assert convert(prefix).init == "none"
+    assert convert(prefix).init == "nothing"
 
 
 def test_the_object_graph_of_a_savedmodel(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def run(args: Arguments) -> int:
                 print(line)
         return 0
     if not args.json:
+        sys.stdout.flush()  # which comes first, also where both are one
         for line in _not_written(args, result):
             print(line, file=sys.stdout if args.dry_run else sys.stderr)
     return 0 if args.dry_run else 2

@@ -1,8 +1,8 @@
 """The files that a graph's tables read, taken along as assets.
 
 The path of such a file is a constant of the graph: of the machine that it was made on, and as
-good as anything a stranger writes into a file. So what it says is looked for beside the graph,
-and below the current folder; a file elsewhere is taken only where the caller names it.
+good as anything a stranger writes into a file. So what it says is looked for below the folders
+of the graph and of the checkpoint; a file elsewhere is taken only where the caller names it.
 Source: tensorflow/python/ops/lookup_ops.py TextFileInitializer; training/saver.py;
 python/saved_model/builder_impl.py _maybe_save_assets, get_asset_filename_to_add (2.21).
 """
@@ -25,7 +25,7 @@ from .new_nodes import STRING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..._core import Source
     from ...graph.edges import Edges
@@ -65,12 +65,12 @@ class AssetTaken(Record):
 
 
 def take_files(
-    draft: Draft, graph: MetaGraph, beside: str, named: Mapping[str, str]
+    draft: Draft, graph: MetaGraph, folders: Sequence[str], named: Mapping[str, str]
 ) -> list[AssetTaken]:
     """Take the files along that a graph reads, and describe them.
 
     Args:
-        beside: The folder of what the model is made from.
+        folders: Those of what the model is made from.
         named: Tensor -> file, where the caller says so.
 
     Returns:
@@ -98,14 +98,14 @@ def take_files(
             problem = f'it names an asset "{printable(filename)}", which is no plain path'
             raise RefusedError(draft.path, problem)
         path = os.path.join(ASSETS, filename)
-        file = said[tensor] if tensor in said else _look(draft, tensor, path, beside)
+        file = said[tensor] if tensor in said else _look(draft, tensor, path, folders)
         contents[filename] = _read(draft, tensor, file)
         taken.append(AssetTaken(tensor, filename, file, path))
     for tensor, row in tensors.items():
         if tensor in described:
             continue
         path = _said(edges, row)
-        file = said[tensor] if tensor in said else _look(draft, tensor, path, beside)
+        file = said[tensor] if tensor in said else _look(draft, tensor, path, folders)
         content = _read(draft, tensor, file)
         name = _name(_base(path) or _base(file) or "asset", content, contents)
         contents[name] = content
@@ -167,46 +167,39 @@ def _said(edges: Edges, row: int) -> str:
     return ""
 
 
-def _look(draft: Draft, tensor: str, path: str, beside: str) -> str:
+def _look(draft: Draft, tensor: str, path: str, folders: Sequence[str]) -> str:
     """The file of a path, where it may be taken from.
 
     Raises MissingError.
     """
-    candidates = list(_candidates(path, beside))
+    candidates = list(_candidates(path, folders))
     for candidate in candidates:
         if os.path.isfile(candidate):
             return candidate
     what = f'the path of a file is fed to {printable(tensor)}: the graph says "{printable(path)}"'
-    if path and os.path.isabs(path) and os.path.isfile(path):
-        what += ", which lies elsewhere: such a file is taken only where you name it"
-    elif path:
-        what += f", which is not there. Looked for: {listed(candidates, 4)}"
-    else:
+    file = "FILE"
+    if not path:
         what = f"the path of a file is fed to {printable(tensor)}, and the graph does not say which"
-    shown = path if path and os.path.isabs(path) and os.path.isfile(path) else "FILE"
-    raise MissingError(
-        draft.path, what, hint=f"Name it: --asset {shell(f'{tensor}={shown}')}"
-    )
+    elif "\0" not in path and os.path.isfile(path):
+        what += ", which does not lie beside it: such a file is taken only where you name it"
+        file = path
+    else:
+        what += f", which is not there. Looked for: {listed(candidates, 4)}"
+    raise MissingError(draft.path, what, hint=f"Name it: --asset {shell(f'{tensor}={file}')}")
 
 
-def _candidates(path: str, beside: str) -> Iterator[str]:
-    """Where the file of a path may be: below the folder of the graph, or of the caller; and, of
-    a path of another machine, beside the graph by its name."""
+def _candidates(path: str, folders: Sequence[str]) -> Iterator[str]:
+    """Where the file of a path may be: below the folders as it is said; or, of a path of another
+    machine, in them by its name."""
     if not path or "\0" in path:
         return
-    found = []
-    if os.path.isabs(path):
-        found += [path]
-    else:
-        found += [path, os.path.join(beside, path)]
     base = os.path.basename(path)
-    found += [os.path.join(beside, base), os.path.join(beside, ASSETS, base)] if base else []
-    roots = [os.path.realpath(beside or "."), os.path.realpath(".")]
+    found = [os.path.join(folder, path) for folder in folders]
+    for folder in folders if base else ():
+        found += [os.path.join(folder, base), os.path.join(folder, ASSETS, base)]
+    roots = [os.path.join(os.path.realpath(folder or "."), "") for folder in folders]
     for candidate in dict.fromkeys(found):
-        real = os.path.realpath(candidate)
-        # An absolute path is taken only beside the graph: the caller's folder may hold anything.
-        allowed = roots[:1] if os.path.isabs(path) else roots
-        if any(real.startswith(os.path.join(root, "")) for root in allowed):
+        if os.path.realpath(candidate).startswith(tuple(roots)):
             yield candidate
 
 

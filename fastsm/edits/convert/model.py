@@ -90,7 +90,8 @@ class Conversion:
     def __init__(self, request: Request) -> None:
         self.request = request
         origin = find_origin(request.path, request.checkpoint)
-        self._beside = os.path.dirname(origin.file.path)
+        files = [origin.file.path, *([origin.prefix] if origin.prefix is not None else [])]
+        self._folders = list(dict.fromkeys(map(os.path.dirname, files)))
         draft = Draft.new(request.path, origin.model(), prefix=origin.prefix)
         prefix = origin.prefix
         if prefix is not None and not edges_of(draft.graphs[0]).with_op(*VARIABLE_OPS):
@@ -105,8 +106,8 @@ class Conversion:
                 hint="Get the whole model: saved_model.pb, variables/ and assets/.",
             )
         self.draft = draft
-        files = [origin.state] if origin.state is not None else []
-        draft.plan.take(origin.file, *files)
+        named_by = [origin.state] if origin.state is not None else []
+        draft.plan.take(origin.file, *named_by)
         graph = draft.graphs[0]
         self._edges = edges_of(graph)
         self._variables = Variables(graph, self._edges)
@@ -116,8 +117,8 @@ class Conversion:
             graph, self._edges, self._flow, inputs=request.inputs, outputs=request.outputs
         )
         self.done: Done | None = None
-        self.saver = "none: the graph has no variables"
-        self.init = "none"
+        self.saver = "nothing: the graph has no variables"
+        self.init = "nothing"
         self._new_init = b""
         self.assets: list[AssetTaken] = []
 
@@ -152,7 +153,7 @@ class Conversion:
             after = self._counts()
             draft.plan.warnings += list(done.after.get("notes", ()))
         self._check_restored()
-        self.assets = take_files(draft, draft.graphs[0], self._beside, request.assets)
+        self.assets = take_files(draft, draft.graphs[0], self._folders, request.assets)
         if not request.strip:  # which has seen to that
             keys = None if draft.bundle is None else draft.bundle.index.keys()
             hint = "--strip (strip=True) leaves out what the outputs do not need."
@@ -267,7 +268,7 @@ class Conversion:
         """What loading runs beside the saver, as the graph is in the end."""
         graph = self.draft.graphs[0]
         if graph.init_op is None:
-            return "none"
+            return "nothing"
         edges = edges_of(graph)
         row = edges.row(self._new_init) if self._new_init else None
         if row is None:
@@ -277,7 +278,7 @@ class Conversion:
         n_tables = len(ops) - n_locals
         parts = [f"fills {counted(n_tables, 'table')}"] if n_tables else []
         parts += [f"initializes {counted(n_locals, 'local variable')}"] if n_locals else []
-        return f"a new init op: {', '.join(parts)}" if parts else "none"
+        return f"a new init op: {', '.join(parts)}" if parts else "nothing"
 
     def _names(self, rows: set[int] | list[int]) -> list[str]:
         return [self._edges.name(row).decode("utf-8", "replace") for row in sorted(rows)]
