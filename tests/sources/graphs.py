@@ -31,10 +31,7 @@ def old_loops(tf: TF) -> None:
 
 
 @source(
-    PREFIX,
-    inputs={"x": "x:0"},
-    outputs={"y": "y:0", "choice": "choice/Identity:0"},
-    proposed=False,
+    PREFIX, inputs={"x": "x:0"}, outputs={"y": "y:0", "choice": "choice/Identity:0"}
 )
 def loops(tf: TF) -> None:
     """The same as functions: While, If and a library."""

@@ -33,25 +33,49 @@ _MERGES = (b"Merge", b"RefMerge")
 class Flow:
     """The edges of a main graph, in order.
 
-    Attributes:
-        rows: The nodes, each behind what it takes, but for loops.
-        takers: Row -> the nodes that take from it or wait for it, in file order.
+    Who tells inputs and outputs asks for what is `behind` these alone: what takes a pass over
+    all nodes is made when it is wanted.
     """
 
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
-        self.taken = {row: [t for t in edges.taken(row) if t != MISSING] for row in edges.rows(0)}
-        self.takers: dict[int, list[int]] = {row: [] for row in self.taken}
-        for row, those in self.taken.items():
-            for taken in dict.fromkeys(those):
-                self.takers[taken].append(row)
-        self.rows = self._ordered()
+        self._taken: dict[int, list[int]] = {}
+        self._takers: dict[int, list[int]] = {}
+        self._rows: list[int] = []
+
+    @property
+    def taken(self) -> dict[int, list[int]]:
+        """Row -> the nodes that it takes from or waits for, in file order."""
+        if not self._taken:
+            edges = self._edges
+            self._taken = {
+                row: [t for t in edges.taken(row) if t != MISSING] for row in edges.rows(0)
+            }
+        return self._taken
+
+    @property
+    def takers(self) -> dict[int, list[int]]:
+        """Row -> the nodes that take from it or wait for it, in file order."""
+        if not self._takers:
+            self._takers = {row: [] for row in self.taken}
+            for row, those in self.taken.items():
+                for taken in dict.fromkeys(those):
+                    self._takers[taken].append(row)
+        return self._takers
+
+    @property
+    def rows(self) -> list[int]:
+        """The nodes, each behind what it takes, but for loops."""
+        if not self._rows:
+            self._rows = self._ordered()
+        return self._rows
 
     def _ordered(self) -> list[int]:
+        all_taken = self.taken
         out: list[int] = []
         seen: set[int] = set()
-        for root in self.taken:
-            stack = [] if root in seen else [(root, iter(self.taken[root]))]
+        for root in all_taken:
+            stack = [] if root in seen else [(root, iter(all_taken[root]))]
             seen.add(root)
             while stack:
                 row, rest = stack[-1]
@@ -61,7 +85,7 @@ class Flow:
                     stack.pop()
                 else:
                     seen.add(fresh)
-                    stack.append((fresh, iter(self.taken[fresh])))
+                    stack.append((fresh, iter(all_taken[fresh])))
         return out
 
     def depends(
@@ -77,7 +101,7 @@ class Flow:
         given: dict[int, int] = {}
         for (row, _), bit in bits.items():
             given[row] = given.get(row, 0) | bit
-        found = dict(given)
+        found, taken_by = dict(given), self.taken
         several = {row for row, bit in given.items() if bit & (bit - 1)}
         for _ in range(_PASSES):
             changed = False
@@ -86,7 +110,7 @@ class Flow:
                     continue
                 known = found.get(row, 0)
                 new = known
-                for taken in self.taken[row]:
+                for taken in taken_by[row]:
                     if taken in several:
                         new |= self._of_outputs(row, taken, bits)
                     else:
@@ -115,7 +139,8 @@ class Flow:
             row = stack.pop()
             if row not in seen:
                 seen.add(row)
-                stack += [t for t in self.taken[row] if t not in seen and t not in fed]
+                those = self._edges.taken(row)
+                stack += [t for t in those if t not in seen and t not in fed and t != MISSING]
         return seen
 
     def beyond(self, rows: Iterable[int], stop: Callable[[int], bool]) -> set[int]:

@@ -24,7 +24,7 @@ from ..tags import retag
 from .files import take_files
 from .flow import Flow
 from .init import Initializers, name_init_op, new_init_op
-from .new_nodes import free_name, insert, scopes
+from .new_nodes import free_name, insert
 from .origin import find_origin
 from .proposal import propose
 from .saver import Entries, NewSaver, check_keys, choose, drop_saver, no_checkpoint, restoring_rows
@@ -185,7 +185,6 @@ class Conversion:
         inits = Initializers(graph, edges, self._variables)
         runs = flow.behind(inits.rows if inits.own is None else self._rows([inits.own.name]))
         given = set(self._variables.assigned_by(runs))
-        names = scopes(edges.name(row) for row in edges.rows(0))
         nodes, rewrite = b"", self.draft.rewrite()
         bundle = self.draft.bundle
         if bundle is None:
@@ -196,7 +195,7 @@ class Conversion:
         else:
             restoring = restoring_rows(graph, edges, flow)
             if restoring is None:
-                saver = self._new_saver(needed - given, Entries(bundle), names)
+                saver = self._new_saver(needed - given, Entries(bundle))
                 nodes += saver.nodes
                 saver.put(rewrite, graph)
             else:
@@ -204,7 +203,7 @@ class Conversion:
                 self.saver = "the graph's own"
                 runs |= restoring
         if inits.rows:
-            name = free_name(names, b"init_tables" if inits.tables else b"init_locals")
+            name = free_name(edges, b"init_tables" if inits.tables else b"init_locals")
             nodes += new_init_op(edges, inits.rows, name)
             name_init_op(rewrite, graph, name)
             self._new_init = name
@@ -226,7 +225,7 @@ class Conversion:
                 names = listed(self._names(rows), 4)
                 self.draft.plan.warnings.append(f"loading does not fill {names}: {words}")
 
-    def _new_saver(self, needed: set[int], entries: Entries, names: set[bytes]) -> NewSaver:
+    def _new_saver(self, needed: set[int], entries: Entries) -> NewSaver:
         graph_has = self.draft.graphs[0].saver is not None
         listed_ = self._variables.saved()
         extra = [v for row, v in self._variables.by_row.items() if row in needed]
@@ -240,7 +239,7 @@ class Conversion:
             )
         why = "the graph's own cannot read such a checkpoint" if graph_has else "there was none"
         self.saver = f"a new saver, as {why}: {counted(len(found), 'variable')}"
-        return NewSaver(self._edges, found, free_name(names, b"save"))
+        return NewSaver(self._edges, found, free_name(self._edges, b"save"))
 
     def _check_needed(self, needed: set[int], restoring: set[int]) -> None:
         """Refuse where an output needs a variable that the saver does not restore."""

@@ -13,8 +13,9 @@ from ...source import LEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from ...graph.edges import Edges
     from ...plan import Rewrite
     from ...views import MetaGraph
 
@@ -78,22 +79,15 @@ def strings(name: bytes, values: Sequence[bytes] | bytes) -> bytes:
     return node(name, b"Const", dtype=of_type(STRING), value=delimited(_TENSOR, tensor))
 
 
-def free_name(names: Container[bytes], wanted: bytes) -> bytes:
-    """A name that no node has, and no scope: ``save``, ``save_1``."""
+def free_name(edges: Edges, wanted: bytes) -> bytes:
+    """A name that no node of the main graph has, and no scope: ``save``, ``save_1``."""
+    alike = (name for name in map(edges.name, edges.rows(0)) if name.startswith(wanted))
+    names = {name.partition(b"/")[0] for name in alike}
     name, n = wanted, 0
     while name in names:
         n += 1
         name = b"%s_%d" % (wanted, n)
     return name
-
-
-def scopes(names: Iterable[bytes]) -> set[bytes]:
-    """The names of nodes, and of the outermost scopes that they are in."""
-    found = set()
-    for name in names:
-        found.add(name)
-        found.add(name.partition(b"/")[0])
-    return found
 
 
 def insert(rewrite: Rewrite, graph: MetaGraph, nodes: bytes) -> None:

@@ -198,8 +198,8 @@ class _Search:
         self._left: list[tuple[Output, str]] = []  # not proposed, and why
         self._given = inputs is not None
         sources = self._sources(inputs)
-        self._depends = self._flow.depends(sources)
         if outputs is None:
+            self._depends = self._flow.depends(sources)
             self._why = why = self._exclude()
             # What waits for an update, or has the shape of an input, has not its value.
             self._values = self._flow.depends(
@@ -211,7 +211,7 @@ class _Search:
             taken = [at for at in map(self._output, outputs.values()) if at is not None]
         fed = {row for row, _ in sources}
         behind = self._flow.behind([row for row, _ in taken], fed)
-        needed = self._needed(sources, behind, taken)
+        needed = self._needed(sources, behind, taken) if inputs is None else []
         if outputs is not None and inputs is None:
             needed = [at for at in needed if at not in taken]
         defaults = [(r, 0) for r in sorted(behind) if edges.op(r) == _DEFAULTED]
