@@ -240,15 +240,53 @@ def test_more_placeholders_than_bits(tmp_path: Path) -> None:
 
 def test_a_graph_of_many_losses_ends(tmp_path: Path) -> None:
     """Each is gone back from: of more than any model has only some."""
-    nodes, forward, last = list(LINE), [], "logits"
+    nodes, forward = list(LINE), []
     for i in range(400):
-        nodes.append(unary(f"l{i}", "Tanh", last))
+        nodes.append(unary(f"l{i}", "Mean", "logits"))
         forward.append(f"l{i}")
-        nodes.append(unary(f"k{i}", "Square", f"l{i}"))
-        last = f"k{i}"
     found = proposed(tmp_path, *nodes, *gradients(*forward))
-    assert found.inputs == {"x": "x:0"} and "k399" in found.outputs
-    assert len(found.left_out) == len(why(found))
+    assert found.inputs == {"x": "x:0"} and found.outputs == {"logits": "logits:0"}
+    assert why(found) == {f"l{i}:0": "is the loss: gradients are computed of it" for i in range(400)}
+
+
+def test_a_loop_on_the_way_to_the_loss(tmp_path: Path) -> None:
+    """Not all its nodes have gradients: those where they end are not losses."""
+    found = proposed(
+        tmp_path, X, LABELS, placeholder("rate"), *W,
+        unary("while/Enter", "Enter", "x"), unary("while/w", "Enter", "w/read"),
+        unary("while/Merge", "Merge", "while/Enter", "while/Next"),
+        unary("while/Switch", "Switch", "while/Merge", "more"),
+        unary("while/drop", "Mul", "while/Switch:1", "rate"),
+        unary("while/Body", "MatMul", "while/drop", "while/w"),
+        unary("while/Next", "NextIteration", "while/Body"),
+        unary("while/Exit", "Exit", "while/Switch"),
+        node("more", "LoopCond", "c"), strings("c", ""),
+        unary("class", "Softmax", "while/Exit"),
+        unary("wrong", "Sub", "class", "labels"), unary("loss", "Square", "wrong"),
+        *gradients("while/drop", "while/Exit", "class", "wrong", "loss"),
+    )  # fmt: skip
+    assert found.inputs == {"x": "x:0", "rate": "rate:0"}
+    assert found.outputs == {"class": "class:0"}
+    assert why(found)["labels:0"] == "no output that is proposed needs it"
+
+
+def test_by_products_are_no_outputs(tmp_path: Path) -> None:
+    """Beside what variables make of an input, its limits are not asked for; a key is."""
+    aside = [unary("least", "Min", "x"), unary("key", "Identity", "x")]
+    found = proposed(tmp_path, *LINE, *aside)
+    assert found.outputs == {"logits": "logits:0", "key": "key:0"}
+    assert why(found) == {"least:0": "takes no value of a variable, and other outputs do"}
+    # Of a frozen graph nothing tells a weight from another constant.
+    assert proposed(tmp_path, X, *aside).outputs == {"least": "least:0", "key": "key:0"}
+
+
+def test_a_graph_without_inputs_gives_what_its_variables_make(tmp_path: Path) -> None:
+    found = proposed(
+        tmp_path, *W, unary("y", "Square", "w/read"),
+        strings("names", ""), unary("first", "RandomStandardNormal", "names"),
+        unary("w/Assign", "Assign", "w", "first"),
+    )  # fmt: skip
+    assert (found.inputs, found.outputs) == ({}, {"y": "y:0"})
 
 
 def test_as_json(tmp_path: Path) -> None:

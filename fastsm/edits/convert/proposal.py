@@ -93,6 +93,7 @@ _WHY = {
     "summary": "is a summary",
     "labels": "is computed from labels",
     "loss": "is the loss: gradients are computed of it",
+    "aside": "takes no value of a variable, and other outputs do",
 }
 
 
@@ -281,7 +282,11 @@ class _Search:
         flow, why, depends = self._flow, self._why, self._depends
         inner = self._inner()
         labels = 0
-        losses = [r for r in sorted(inner) if inner.isdisjoint(flow.takers[r])]
+        # Of a loop not all nodes have gradients: what ends among those is not yet the loss.
+        before = flow.behind(t for row in inner for t in flow.taken[row])
+        losses = sorted(inner - before) or [
+            row for row in sorted(inner) if inner.isdisjoint(flow.takers[row])
+        ]
         why.update(dict.fromkeys(losses[_MOST_LOSSES:], "loss"))
         for loss in losses[:_MOST_LOSSES]:
             between, ends = self._back(loss, inner, self._has_fewer)
@@ -408,11 +413,24 @@ class _Search:
                 if not self._leaves(row):
                     words = "is made for a summary, a check or a print"
                 self._left.append(((row, 0), words))
-        rows = sorted(first or second)
+        rows = sorted(self._computed(first) or second)
         return [
             (row, i) for row in rows for i in range(n_outputs(edges.node(row)) or 1)
             if not i or edges.op(row) not in _MERGES  # of these it says which came
         ]  # fmt: skip
+
+    def _computed(self, rows: list[int]) -> list[int]:
+        """Those of some ends that a variable's value comes to, if there is any: beside them
+        lengths and limits that nothing takes are by-products, and initial values too. What only
+        hands an input on is asked for by its name: it stays."""
+        edges, why = self._edges, self._why
+        variables = [(row, 0) for row in edges.with_op(*VARIABLE_OPS)]
+        learned = self._flow.depends(variables, lambda row: row not in why)
+        if not any(row in learned for row in rows):
+            return rows
+        kept = [r for r in rows if r in learned or (edges.op(r) == b"Identity" and r in self._values)]
+        self._left += [((row, 0), _WHY["aside"]) for row in rows if row not in kept]
+        return kept
 
     def _is_still(self, row: int) -> bool:
         """Whether a node only holds a constant or a variable, or reads one."""
