@@ -246,7 +246,8 @@ def test_a_graph_of_many_losses_ends(tmp_path: Path) -> None:
         forward.append(f"l{i}")
     found = proposed(tmp_path, *nodes, *gradients(*forward))
     assert found.inputs == {"x": "x:0"} and found.outputs == {"logits": "logits:0"}
-    assert why(found) == {f"l{i}:0": "is the loss: gradients are computed of it" for i in range(400)}
+    words = "is the loss: gradients are computed of it"
+    assert why(found) == {f"l{i}:0": words for i in range(400)}
 
 
 def test_a_loop_on_the_way_to_the_loss(tmp_path: Path) -> None:
@@ -275,7 +276,11 @@ def test_by_products_are_no_outputs(tmp_path: Path) -> None:
     aside = [unary("least", "Min", "x"), unary("key", "Identity", "x")]
     found = proposed(tmp_path, *LINE, *aside)
     assert found.outputs == {"logits": "logits:0", "key": "key:0"}
-    assert why(found) == {"least:0": "takes no value of a variable, and other outputs do"}
+    assert why(found) == {"least:0": "takes nothing of a variable or a table, and other outputs do"}
+    table = [unary("words", "HashTableV2"), strings("other", "")]
+    find = node("ids", "LookupTableFindV2", "words", "x", "other", Tout=dtype(STRING))
+    found = proposed(tmp_path, *LINE, *table, find)
+    assert found.outputs == {"logits": "logits:0", "ids": "ids:0"}
     # Of a frozen graph nothing tells a weight from another constant.
     assert proposed(tmp_path, X, *aside).outputs == {"least": "least:0", "key": "key:0"}
 

@@ -59,6 +59,9 @@ _LEAVES = (b"Exit", b"RefExit", b"TensorArrayGatherV3", b"TensorArrayConcatV3")
 _LOOPS = (b"While", b"StatelessWhile")
 _MERGES = (b"Merge", b"RefMerge")
 
+#: Ops that find values in a table.
+_FINDS = (b"LookupTableFind", b"LookupTableFindV2")
+
 #: Ops that look at no value of what they are given.
 _SHAPES = frozenset(b"Shape ShapeN Size Rank ZerosLike OnesLike".split())
 
@@ -93,7 +96,7 @@ _WHY = {
     "summary": "is a summary",
     "labels": "is computed from labels",
     "loss": "is the loss: gradients are computed of it",
-    "aside": "takes no value of a variable, and other outputs do",
+    "aside": "takes nothing of a variable or a table, and other outputs do",
 }
 
 
@@ -420,15 +423,18 @@ class _Search:
         ]  # fmt: skip
 
     def _computed(self, rows: list[int]) -> list[int]:
-        """Those of some ends that a variable's value comes to, if there is any: beside them
-        lengths and limits that nothing takes are by-products, and initial values too. What only
-        hands an input on is asked for by its name: it stays."""
+        """Those of some ends that the value of a variable or a table comes to, if there is any:
+        beside them lengths and limits that nothing takes are by-products, and initial values
+        too. What only hands an input on is asked for by its name: it stays."""
         edges, why = self._edges, self._why
-        variables = [(row, 0) for row in edges.with_op(*VARIABLE_OPS)]
-        learned = self._flow.depends(variables, lambda row: row not in why)
+        holders = [(row, 0) for row in edges.with_op(*VARIABLE_OPS, *_FINDS)]
+        learned = self._flow.depends(holders, lambda row: row not in why)
         if not any(row in learned for row in rows):
             return rows
-        kept = [r for r in rows if r in learned or (edges.op(r) == b"Identity" and r in self._values)]
+        kept = [
+            row for row in rows
+            if row in learned or (edges.op(row) == b"Identity" and row in self._values)
+        ]  # fmt: skip
         self._left += [((row, 0), _WHY["aside"]) for row in rows if row not in kept]
         return kept
 
