@@ -63,10 +63,15 @@ def form(op: op_def_pb2.OpDef) -> str:
     return " ".join(words)
 
 
-def lines() -> str:
+def registered() -> list[op_def_pb2.OpDef]:
+    """TensorFlow's ops by name, the same in every wheel of a release."""
     buffer = pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList())
     found = op_def_pb2.OpList.FromString(buffer).op
-    ops = sorted((op for op in found if op.name not in GPU_ALONE), key=lambda op: op.name)
+    return sorted((op for op in found if op.name not in GPU_ALONE), key=lambda op: op.name)
+
+
+def lines() -> str:
+    ops = registered()
     forms: dict[str, list[str]] = {}
     for op in ops:
         forms.setdefault(form(op), []).append(op.name)

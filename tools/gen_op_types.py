@@ -13,8 +13,8 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
+from gen_op_facts import registered
 from tensorflow.core.framework import op_def_pb2
-from tensorflow.python.client import pywrap_tf_session
 
 OUT = Path(__file__).resolve().parent.parent / "fastsm" / "graph" / "op_types.py"
 
@@ -55,10 +55,9 @@ def defaults(op: op_def_pb2.OpDef) -> list[str]:
 
 
 def lines() -> str:
-    buffer = pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList())
     outputs: dict[str, list[str]] = {}
     given: dict[str, list[str]] = {}
-    for op in sorted(op_def_pb2.OpList.FromString(buffer).op, key=lambda op: op.name):
+    for op in registered():
         outputs.setdefault(" ".join(map(word, op.output_arg)), []).append(op.name)
         for default in defaults(op):
             given.setdefault(default, []).append(op.name)

@@ -13,8 +13,8 @@ from ..errors import CoreError
 from ..source import LEN, last
 from ..text import counted, printable
 from ..views import chosen
-from . import op_outputs
 from .nodes import n_outputs
+from .op_outputs import op_outputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -280,8 +280,7 @@ def dangling(graph: MetaGraph, nodes: Graph | Edges) -> Iterator[Dangling]:
             error = CoreError("LIMIT", entry.field.start, MAX_NAMES, len(wanted))
             raise graph.reader.error(error, entry.place)
     ops = nodes.ops_of(wanted)
-    few = op_outputs.FIXED[0].split() + list(op_outputs.LISTED)
-    may_have_none = {op.encode() for op in few}
+    may_have_none = {op.encode() for op, (n, _) in op_outputs().items() if not n}
     several.update(node for node, op in ops.items() if op in may_have_none)
     there = nodes.named(several)
     for entry in entries(graph):

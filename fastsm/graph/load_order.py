@@ -11,7 +11,7 @@ load_function_def_library (2.21).
 from __future__ import annotations
 
 from ..source import LEN, VARINT, last, merged
-from . import op_outputs
+from .op_outputs import op_outputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,17 +80,13 @@ class _Sizes:
 
     def __init__(self, functions: dict[str, _Function]) -> None:
         self.functions = functions
-        self.fixed = {
-            op: n for n, ops in op_outputs.FIXED.items() for op in ops.split()
-        }
+        self._known = op_outputs()
 
     def of(self, op: str, counts: dict[str, int]) -> int:
         if op in self.functions:
             return self.functions[op].n_outputs
-        if op in op_outputs.LISTED:
-            n, attrs = op_outputs.LISTED[op]
-            return n + sum(counts.get(a, 0) for a in attrs)
-        return self.fixed.get(op, 1)
+        n, attrs = self._known.get(op, (1, ()))
+        return n + sum(counts.get(a, 0) for a in attrs)
 
 
 def _library(

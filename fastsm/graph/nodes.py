@@ -11,7 +11,7 @@ from ..errors import CoreError
 from ..source import LEN, VARINT, last, merged
 from ..text import printable
 from ..views import map_entries, read_shape
-from . import op_outputs
+from .op_outputs import op_outputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _varints(data: bytes) -> Iterator[int]:
             value = shift = 0
 
 
-#: Ops of signatures that have one output; op_outputs lists those that have not.
+#: Ops of signatures that have one output: for them the table need not be made.
 _ONE_OUTPUT = (b"Placeholder", b"PlaceholderWithDefault", b"Const", b"Identity")
 
 
@@ -164,16 +164,13 @@ def n_outputs(node: Node) -> int | None:
     """How many outputs a node has; None where its op, or an attribute, is not known."""
     if node.op in _ONE_OUTPUT:
         return 1
-    op = node.op.decode("utf-8", "replace")
-    if op in op_outputs.LISTED:
-        n, attrs = op_outputs.LISTED[op]
-        for name in attrs:
-            more = node.number_in(name)
-            if more is None:
-                return None
-            n += more
-        return n
-    return next((n for n, ops in op_outputs.FIXED.items() if op in ops.split()), None)
+    n, attrs = op_outputs().get(node.op.decode("utf-8", "replace"), (None, ()))
+    for name in attrs:
+        more = node.number_in(name)
+        if n is None or more is None:
+            return None
+        n += more
+    return n
 
 
 #: So often the nodes are gone through for what a tensor needs. A sorted graph takes one pass,

@@ -641,12 +641,11 @@ OUTPUTS = {
         XlaEinsum XlaGather XlaPad XlaReduce XlaReducePrecision XlaReduceScatter XlaReduceWindow
         XlaRemoveDynamicDimensionSize XlaScatter XlaSelectAndScatter XlaSetDynamicDimensionSize
         XlaSharding XlaSort XlaSparseDenseMatmulWithCsrInput XlaSpmdFullToShardShape
-        XlaSpmdShardToFullShape Xlog1py Xlogy ZerosLike Zeta _Arg _CopyFromGpuToHost
-        _CopyFromHostToGpu _DeviceArg _EagerConst _FusedConv2D _FusedConv3D
-        _FusedDepthwiseConv2dNative _FusedMatMul _MklBatchMatMul _MklBatchMatMulV2
-        _MklConjugateTranspose _MklEinsum _MklFusedBatchMatMulV2 _MklFusedInstanceNorm
-        _MklFusedMish _MklLayerNorm _MklMatMul _MklNativeAvgPool _MklNativeAvgPool3D
-        _MklNativeAvgPool3DGrad _MklNativeAvgPoolGrad _MklNativeConv2D
+        XlaSpmdShardToFullShape Xlog1py Xlogy ZerosLike Zeta _Arg _DeviceArg _EagerConst
+        _FusedConv2D _FusedConv3D _FusedDepthwiseConv2dNative _FusedMatMul _MklBatchMatMul
+        _MklBatchMatMulV2 _MklConjugateTranspose _MklEinsum _MklFusedBatchMatMulV2
+        _MklFusedInstanceNorm _MklFusedMish _MklLayerNorm _MklMatMul _MklNativeAvgPool
+        _MklNativeAvgPool3D _MklNativeAvgPool3DGrad _MklNativeAvgPoolGrad _MklNativeConv2D
         _MklNativeConv2DBackpropFilter _MklNativeConv2DBackpropInput _MklNativeConv2DWithBias
         _MklNativeConv3D _MklNativeConv3DBackpropFilterV2 _MklNativeConv3DBackpropInputV2
         _MklNativeDepthwiseConv2dNative _MklNativeDepthwiseConv2dNativeBackpropFilter
