@@ -274,15 +274,28 @@ def test_a_loop_on_the_way_to_the_loss(tmp_path: Path) -> None:
 def test_by_products_are_no_outputs(tmp_path: Path) -> None:
     """Beside what variables make of an input, its limits are not asked for; a key is."""
     aside = [unary("least", "Min", "x"), unary("key", "Identity", "x")]
-    found = proposed(tmp_path, *LINE, *aside)
+    trained = [unary("loss", "Mean", "logits"), *gradients("logits", "loss")]
+    found = proposed(tmp_path, *LINE, *aside, *trained)
     assert found.outputs == {"logits": "logits:0", "key": "key:0"}
-    assert why(found) == {"least:0": "takes nothing of a variable or a table, and other outputs do"}
+    assert why(found)["least:0"] == "takes nothing of a variable or a table, and other outputs do"
     table = [unary("words", "HashTableV2"), strings("other", "")]
     find = node("ids", "LookupTableFindV2", "words", "x", "other", Tout=dtype(STRING))
-    found = proposed(tmp_path, *LINE, *table, find)
+    found = proposed(tmp_path, *LINE, *table, find, *trained)
     assert found.outputs == {"logits": "logits:0", "ids": "ids:0"}
-    # Of a frozen graph nothing tells a weight from another constant.
-    assert proposed(tmp_path, X, *aside).outputs == {"least": "least:0", "key": "key:0"}
+    # A graph that is not trained has the ends that somebody gave it.
+    found = proposed(tmp_path, *LINE, *aside)
+    assert found.outputs == {"logits": "logits:0", "least": "least:0", "key": "key:0"}
+
+
+def test_weights_of_samples_are_no_inputs(tmp_path: Path) -> None:
+    """They go through no layer, as the labels."""
+    found = proposed(
+        tmp_path, *LINE, LABELS, placeholder("weight"), unary("wrong", "Sub", "logits", "labels"),
+        unary("square", "Square", "wrong"), unary("weighted", "Mul", "weight", "square"),
+        unary("loss", "Mean", "weighted"),
+        *gradients("logits", "wrong", "square", "weighted", "loss"),
+    )  # fmt: skip
+    assert (found.inputs, found.outputs) == ({"x": "x:0"}, {"logits": "logits:0"})
 
 
 def test_a_graph_without_inputs_gives_what_its_variables_make(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def locals_too(tf: TF) -> None:
     save(tf)
 
 
-@source(PREFIX, **X_TO_Y, proposed=False)
+@source(PREFIX, **X_TO_Y)
 def trained(tf: TF) -> None:
     """A training graph: Adam and its slots, summaries, a queue, asserts, a step that counts."""
     v1 = tf.compat.v1

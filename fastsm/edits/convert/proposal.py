@@ -59,6 +59,14 @@ _LEAVES = (b"Exit", b"RefExit", b"TensorArrayGatherV3", b"TensorArrayConcatV3")
 _LOOPS = (b"While", b"StatelessWhile")
 _MERGES = (b"Merge", b"RefMerge")
 
+#: Ops that a variable's value goes through on its way to a layer.
+_READS = frozenset(
+    b"""
+    VariableV2 Variable VarHandleOp ReadVariableOp Identity Enter RefEnter Switch RefSwitch Cast
+    Reshape Transpose Squeeze ExpandDims ConcatV2 Concat Unpack
+    """.split()
+)
+
 #: Ops that find values in a table.
 _FINDS = (b"LookupTableFind", b"LookupTableFindV2")
 
@@ -284,6 +292,7 @@ class _Search:
         """
         flow, why, depends = self._flow, self._why, self._depends
         inner = self._inner()
+        self._strangers = self._meet_no_variable() if inner else 0
         labels = 0
         # Of a loop not all nodes have gradients: what ends among those is not yet the loss.
         before = flow.behind(t for row in inner for t in flow.taken[row])
@@ -324,8 +333,25 @@ class _Search:
         return between, ends - between
 
     def _has_fewer(self, row: int, loss: int) -> bool:
-        """Whether a node depends on other inputs than the loss, which are fewer."""
-        return self._depends[row] != self._depends[loss]
+        """Whether a node depends on other inputs than the loss, which are fewer; and on none
+        that only a loss is made of."""
+        bits = self._depends[row]
+        return bits != self._depends[loss] and not bits & self._strangers
+
+    def _meet_no_variable(self) -> int:
+        """The inputs, by bits, that go through no layer: labels, weights of samples, masks of a
+        loss. 0 where none goes through one."""
+        edges, values = self._edges, self._values
+        read = self._flow.beyond(
+            edges.with_op(*VARIABLE_OPS),
+            lambda row: edges.op(row) not in _READS or row in values,
+        )
+        met = sources = 0
+        for row, bits in values.items():
+            sources |= bits
+            if not read.isdisjoint(self._flow.taken[row]):
+                met |= bits
+        return sources & ~met if met else 0
 
     def _takes_variable(self, row: int, _: int) -> bool:
         """Whether a node takes a variable, or what is made of one without any input; or leaves a
@@ -423,14 +449,19 @@ class _Search:
         ]  # fmt: skip
 
     def _computed(self, rows: list[int]) -> list[int]:
-        """Those of some ends that the value of a variable or a table comes to, if there is any:
-        beside them lengths and limits that nothing takes are by-products, and initial values
-        too. What only hands an input on is asked for by its name: it stays."""
+        """Those of some ends that the value of a variable or a table comes to, if there is any.
+
+        Beside them, lengths and limits that nothing takes are by-products of training, and in a
+        graph without inputs initial values are. What only hands an input on is asked for by its
+        name: it stays.
+        """
         edges, why = self._edges, self._why
         holders = [(row, 0) for row in edges.with_op(*VARIABLE_OPS, *_FINDS)]
         learned = self._flow.depends(holders, lambda row: row not in why)
         if not any(row in learned for row in rows):
             return rows
+        if self._values and "gradient" not in self._why.values():
+            return rows  # of a graph that somebody made for serving, with all its ends
         kept = [
             row for row in rows
             if row in learned or (edges.op(row) == b"Identity" and row in self._values)
