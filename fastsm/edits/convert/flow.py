@@ -29,6 +29,9 @@ _EXITS = (b"Exit", b"RefExit")
 _SWITCHES = (b"Switch", b"RefSwitch")
 _MERGES = (b"Merge", b"RefMerge")
 
+#: Ops by which a value comes out of a loop, that of each step together as well.
+LEAVES = (*_EXITS, b"TensorArrayGatherV3", b"TensorArrayConcatV3")
+
 
 class Flow:
     """The edges of a main graph, in order.

@@ -5,8 +5,6 @@ A graph for training computes more than a caller wants. Its placeholders that ha
 and what comes out of its input pipeline, are the inputs; the outputs are what nothing takes, but
 for what trains, saves, initializes or sums up, and for what is computed from labels: what the
 loss takes, and what it is computed of does not.
-Source: tensorflow/python/ops/gradients_util.py (names of nodes that compute gradients),
-training/optimizer.py, summary/summary.py, ops/control_flow_assert.py (2.21).
 """
 
 from __future__ import annotations
@@ -15,11 +13,14 @@ from ...dtypes import name as dtype_name
 from ...graph.nodes import n_outputs
 from ...graph.tensors import Tensor, Tensors, split
 from ...text import Record
+from .flow import LEAVES
+from .losses import Losses
+from .roles import roles_of
 from .variables import VARIABLE_OPS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from ...graph.edges import Edges
@@ -35,37 +36,10 @@ _PIPELINES = (
     b"QueueDequeueMany", b"QueueDequeueManyV2", b"QueueDequeueUpTo", b"QueueDequeueUpToV2",
 )  # fmt: skip
 
-#: How ops are called that change what others read.
-_UPDATES = (
-    b"Assign", b"Apply", b"SparseApply", b"ResourceApply", b"ResourceSparseApply",
-    b"ResourceScatter", b"ScatterAdd", b"ScatterDiv", b"ScatterMax", b"ScatterMin", b"ScatterMul",
-    b"ScatterSub", b"ScatterUpdate", b"ScatterNdAdd", b"ScatterNdMax", b"ScatterNdMin",
-    b"ScatterNdSub", b"ScatterNdUpdate", b"StridedSliceAssign", b"ResourceStridedSliceAssign",
-    b"QueueEnqueue", b"QueueClose", b"LookupTableInsert", b"LookupTableImport",
-    b"InitializeTable", b"Accumulator", b"ResourceAccumulator", b"BoostedTreesUpdate",
-)  # fmt: skip
-
-_SAVES = frozenset([
-    b"Save", b"SaveSlices", b"SaveV2", b"Restore", b"RestoreSlice", b"RestoreV2",
-    b"MergeV2Checkpoints", b"ShardedFilename",
-])  # fmt: skip
-
-#: Ops that only tell of what they are given.
-_TELLS = frozenset(b"Assert PrintV2 WriteFile Abort NoOp ControlTrigger".split())
-
 #: Ops of control flow whose value is another's, or none.
 _CONTROL = frozenset(b"Switch RefSwitch Enter RefEnter NextIteration LoopCond".split())
-_LEAVES = (b"Exit", b"RefExit", b"TensorArrayGatherV3", b"TensorArrayConcatV3")
 _LOOPS = (b"While", b"StatelessWhile")
 _MERGES = (b"Merge", b"RefMerge")
-
-#: Ops that a variable's value goes through on its way to a layer.
-_READS = frozenset(
-    b"""
-    VariableV2 Variable VarHandleOp ReadVariableOp Identity Enter RefEnter Switch RefSwitch Cast
-    Reshape Transpose Squeeze ExpandDims ConcatV2 Concat Unpack
-    """.split()
-)
 
 #: Ops that find values in a table.
 _FINDS = (b"LookupTableFind", b"LookupTableFindV2")
@@ -75,23 +49,6 @@ _SHAPES = frozenset(b"Shape ShapeN Size Rank ZerosLike OnesLike".split())
 
 #: DataTypes that no caller sends or takes: a resource, a variant; above the last are refs.
 _NOT_SENT = (0, 20, 21)
-
-#: Ops by which a model gives its last values another form.
-_FORMS = frozenset(
-    b"""
-    Softmax LogSoftmax Sigmoid Tanh Relu Relu6 Elu Selu Softplus Exp Identity Reshape Squeeze
-    ExpandDims StridedSlice Transpose Gather GatherV2
-    """.split()
-)
-
-#: Ops whose gradient may be the one that comes back to them, without a node of its own.
-_PASSES_ON = frozenset(b"Identity Add AddV2 AddN Sub CheckNumerics Print".split())
-
-#: So many losses are gone back from: a graph of more is no model's.
-_MOST_LOSSES = 64
-
-#: A variable is so many nodes at most before what takes it: what reads and casts it.
-_NEAR = 4
 
 #: Nodes that are called so are named by their scope: what they are is their op's name.
 _PLAIN = ("Merge", "Identity", "Exit")
@@ -212,12 +169,12 @@ class _Search:
         sources = self._sources(inputs)
         if outputs is None:
             self._depends = self._flow.depends(sources)
-            self._why = why = self._exclude()
+            self._why = why = roles_of(edges, flow)
             # What waits for an update, or has the shape of an input, has not its value.
             self._values = self._flow.depends(
                 sources, lambda row: row not in why and edges.op(row) not in _SHAPES
             )
-            self._leave_out_labels()
+            why.update(Losses(edges, flow, self._depends, self._values, dict(why)).why)
             taken = self._sinks({row for row, _ in sources})
         else:
             taken = [at for at in map(self._output, outputs.values()) if at is not None]
@@ -265,144 +222,6 @@ class _Search:
                 else:
                     taken.add((t.row, t.output))
         return [at for at in sources if at in taken or at[0] in waited]
-
-    # -- what is no output --
-
-    def _exclude(self) -> dict[int, str]:
-        """The nodes that train, save, sum up, or tell of others; and what is made of that."""
-        edges, why = self._edges, dict[int, str]()
-        for row in self._flow.rows:
-            kind = _kind(edges.op(row), edges.name(row))
-            if kind is None:
-                lost = [t for t in self._flow.taken[row] if why.get(t, "") in _SPREADS]
-                if lost:
-                    made_of = {t.row for t in edges.inputs(row) if not t.control}
-                    kind = next((why[t] for t in lost if t in made_of), None)
-            if kind is not None:
-                why[row] = kind
-        return why
-
-    def _leave_out_labels(self) -> None:
-        """Leave out the loss, and what depends on what only it needs: labels.
-
-        Gradients are computed of the loss, and of all between it and the variables. So going
-        back from it along those, what depends on fewer inputs is the model's own, and the
-        inputs that it does without are labels. Where nothing does, the model ends with the last
-        node that takes a variable, or with a loop.
-        """
-        flow, why, depends = self._flow, self._why, self._depends
-        inner = self._inner()
-        self._strangers = self._meet_no_variable() if inner else 0
-        labels = 0
-        # Of a loop not all nodes have gradients: what ends among those is not yet the loss.
-        before = flow.behind(t for row in inner for t in flow.taken[row])
-        losses = sorted(inner - before) or [
-            row for row in sorted(inner) if inner.isdisjoint(flow.takers[row])
-        ]
-        why.update(dict.fromkeys(losses[_MOST_LOSSES:], "loss"))
-        for loss in losses[:_MOST_LOSSES]:
-            between, ends = self._back(loss, inner, self._has_fewer)
-            if ends:
-                own = 0
-                for row in ends:
-                    own |= depends[row]
-                labels |= depends[loss] & ~own
-            else:
-                between, ends = self._back(loss, inner, self._takes_variable)
-                between -= self._activations(ends, inner)
-            why.update(dict.fromkeys(between if ends else [loss], "loss"))
-        for row, bits in depends.items() if labels else ():
-            if bits & labels:
-                why.setdefault(row, "labels")
-
-    def _back(
-        self, loss: int, inner: set[int], is_end: Callable[[int, int], bool]
-    ) -> tuple[set[int], set[int]]:
-        """The nodes from a loss back to where it is computed from the model, and the ends of
-        that which are the model's."""
-        between, ends, stack = {loss}, set(), [loss]
-        while stack:
-            for taken in self._flow.taken[stack.pop()]:
-                if taken not in inner or taken in between:
-                    continue
-                if is_end(taken, loss):
-                    ends.add(taken)
-                else:
-                    between.add(taken)
-                    stack.append(taken)
-        return between, ends - between
-
-    def _has_fewer(self, row: int, loss: int) -> bool:
-        """Whether a node depends on other inputs than the loss, which are fewer; and on none
-        that only a loss is made of."""
-        bits = self._depends[row]
-        return bits != self._depends[loss] and not bits & self._strangers
-
-    def _meet_no_variable(self) -> int:
-        """The inputs, by bits, that go through no layer: labels, weights of samples, masks of a
-        loss. 0 where none goes through one."""
-        edges, values = self._edges, self._values
-        read = self._flow.beyond(
-            edges.with_op(*VARIABLE_OPS),
-            lambda row: edges.op(row) not in _READS or row in values,
-        )
-        met = sources = 0
-        for row, bits in values.items():
-            sources |= bits
-            if not read.isdisjoint(self._flow.taken[row]):
-                met |= bits
-        return sources & ~met if met else 0
-
-    def _takes_variable(self, row: int, _: int) -> bool:
-        """Whether a node takes a variable, or what is made of one without any input; or leaves a
-        loop, in which others may."""
-        edges = self._edges
-        if edges.op(row) in _LEAVES:
-            return True
-        for taken in self._flow.taken[row]:
-            for _ in range(_NEAR):
-                if edges.op(taken) in VARIABLE_OPS:
-                    return True
-                if taken in self._depends or not self._flow.taken[taken]:
-                    break
-                taken = self._flow.taken[taken][0]
-        return False
-
-    def _activations(self, ends: set[int], inner: set[int]) -> set[int]:
-        """What only gives the last nodes of a model another form: it is the model's, too."""
-        found: set[int] = set()
-        stack = list(ends)
-        while stack:
-            for taker in self._flow.takers[stack.pop()]:
-                if taker in inner and taker not in found and self._edges.op(taker) in _FORMS:
-                    found.add(taker)
-                    stack.append(taker)
-        return found
-
-    def _inner(self) -> set[int]:
-        """The nodes between an input and the loss: those of which gradients are computed, and
-        those between these that hand a gradient on as it is."""
-        edges, flow = self._edges, self._flow
-        inner = {r for r in self._with_gradient() if r in self._depends and r not in self._why}
-        below = set(inner)
-        for row in reversed(flow.rows):
-            if edges.op(row) in _PASSES_ON and not below.isdisjoint(flow.takers[row]):
-                below.add(row)
-        for row in flow.rows:
-            if row in below and not inner.isdisjoint(flow.taken[row]):
-                inner.add(row)
-        return {row for row in inner if row in self._depends and row not in self._why}
-
-    def _with_gradient(self) -> set[int]:
-        """The nodes of which gradients are computed, by the names of those that do so."""
-        edges, found = self._edges, set()
-        for row in self._flow.rows:
-            name = edges.name(row)
-            if b"_grad/" in name and (inside := _in_gradients(name)):
-                forward = edges.row(inside.partition(b"_grad/")[0])
-                if forward is not None:
-                    found.add(forward)
-        return found
 
     # -- what is one --
 
@@ -479,7 +298,7 @@ class _Search:
     def _leaves(self, row: int) -> bool:
         """Whether a node is where a value comes out of a loop."""
         op, taken = self._edges.op(row), self._flow.taken[row]
-        return op in _LEAVES or (
+        return op in LEAVES or (
             op == b"Identity" and bool(taken) and self._edges.op(taken[0]) in _LOOPS
         )
 
@@ -541,33 +360,3 @@ class _Search:
                 name = f"{base}_{taken[base]}"
             out[name] = names[at]
         return out
-
-
-#: What is made of these is no more an output than they are.
-_SPREADS = frozenset(["update", "gradient", "save", "summary"])
-
-
-def _kind(op: bytes, name: bytes) -> str | None:
-    """What a node is that is no part of a model, by its op and its name."""
-    if op in _SAVES:
-        return "save"
-    if op in _TELLS:
-        return "tells"
-    if op.startswith(_UPDATES):
-        return "update"
-    if b"Summary" in op:
-        return "summary"
-    return "gradient" if _in_gradients(name) else None
-
-
-def _in_gradients(name: bytes) -> bytes | None:
-    """What of a node's name stands behind the scope of gradients; None for any other node."""
-    if b"gradient" not in name:
-        return None
-    parts = name.split(b"/")
-    for i, part in enumerate(parts[:-1]):
-        scope, _, number = part.rpartition(b"_")
-        if part in (b"gradients", b"gradient_tape") or (scope == b"gradients" and number.isdigit()):
-            return b"/".join(parts[i + 1 :])
-    return None
-
