@@ -3,6 +3,8 @@ graph.
 
     origin     what lies at a path, and saved_model.pb around its bytes
     proposal   which tensors a caller would send and take
+    roles      what is no part of a model: it trains, saves, sums up, or tells
+    losses     what is computed for training alone: the loss, and what labels make
     flow       which nodes of a graph depend on which
     variables  the variables that it has, and how each gets its value
     saver      the code that restores: as it is there, or made anew
